@@ -1,10 +1,10 @@
-"""Simulates how often a run gets a shift that nothing has caused, and how often one that another source has.
+"""Simulates how often runs report a shift: without any cause, and because of images from another source.
 
 Usage: python -m benchmarks.drift [--model BUNDLE] [--runs 1000] [--publish]
 
-Runs are drawn from the histograms on the model's card, each measure by itself; so is the training set, whose
-images are chosen by chance, too. For the other sources, pictures are drawn and scored by the model. --publish
-puts the tables into docs/drift.md.
+Runs are drawn from the histograms on the model's card, each measure independently. So is the training set,
+because its images are a random sample too. For other sources, pictures are drawn and scored by the model.
+--publish writes the tables into docs/drift.md.
 """
 
 import argparse
@@ -56,19 +56,19 @@ Histograms = Mapping[str, np.ndarray]
 
 
 def histograms(found: Distributions) -> Histograms:
-    """Return the shares of each measure; none of those that are not known."""
+    """Return the shares of each known measure."""
     measures = ("digits", "confidences", "gray_levels", *UPPER_BOUNDS)
     counts = {measure: np.array(found.counts(measure), np.float64) for measure in measures}
     return {measure: row / row.sum() for measure, row in counts.items() if row.any()}
 
 
 def draw(shares: Histograms, images: int, rng: np.random.Generator) -> Distributions:
-    """Return the distributions of images that are drawn from shares."""
+    """Return the distributions of a random sample of images, given the shares of each measure."""
     return _of_rows(images, {measure: rng.multinomial(images, row) for measure, row in shares.items()})
 
 
 def expected(shares: Histograms, images: int) -> Distributions:
-    """Return the distributions of so many images on average."""
+    """Return the expected distributions of this many images."""
     return _of_rows(images, {measure: _whole(row * images) for measure, row in shares.items()})
 
 
@@ -84,7 +84,7 @@ def _of_rows(images: int, counts: Histograms) -> Distributions:
 
 
 def describe(digits: np.ndarray, engine: Engine) -> Distributions:
-    """Return the distributions of canonical digits, uint8[N, 28, 28], as a run that scores them has them."""
+    """Return the distributions that a run over canonical digits, uint8[N, 28, 28], would have."""
     probabilities = engine.probabilities(digits)
     ink = InkCounter()
     ink.add(digits)
@@ -122,10 +122,10 @@ def _blurred(digit: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Figures:
-    """Figures of runs, as their reports have them, without the 1,999 pairs that a report draws for each.
+    """Computes the drift figures of runs as in reports, without drawing 1,999 pairs for each run.
 
-    What chance does follows from the images of run and reference together, which hardly differ from one
-    simulated run to the next: it is drawn once. Where an index is near to it, it is drawn again for that run.
+    The chance level depends on the pooled images of run and reference, which hardly differ between simulated
+    runs, so it is simulated once. If an index is close to it, it is simulated again for that run.
 
     Attributes:
         chance: by measure.
@@ -135,7 +135,7 @@ class Figures:
 
     @classmethod
     def of(cls, expected: Distributions, reference: Distributions) -> Self:
-        """Draw what chance does for runs that are on average like the expected one."""
+        """Simulate the chance level for runs that are on average like the expected one."""
         known = known_measures(expected, reference)
         level = FALSE_ALARMS / len(known)
         return cls({name: HeldCounts.of(name, expected, reference).chance(level) for name in known})
@@ -152,7 +152,7 @@ class Figures:
 
 
 def false_alarms(card: Distributions, *, runs: int) -> Iterator[dict[str, Any]]:
-    """Yield how many runs of each size get a shift, although runs and training set are of one source."""
+    """Yield how many runs of each size report a shift although they have the source of the training set."""
     shares = histograms(card)
     for images in SIZES:
         rng = np.random.default_rng(_SEED + images)
@@ -164,7 +164,7 @@ def false_alarms(card: Distributions, *, runs: int) -> Iterator[dict[str, Any]]:
 
 
 def power(card: Distributions, name: str, other: Distributions, *, share: float, runs: int) -> dict[str, Any]:
-    """Return how many runs get a shift, a share of whose images is of another source."""
+    """Return how many runs report a shift if a share of their images comes from another source."""
     usual, unusual = histograms(card), histograms(other)
     mixed = {measure: (1 - share) * row + share * unusual[measure] for measure, row in usual.items()}
     rng = np.random.default_rng(_SEED)
@@ -180,7 +180,7 @@ def power(card: Distributions, name: str, other: Distributions, *, share: float,
 
 
 def measure(model: str, *, runs: int) -> dict[str, Any]:
-    """Return what the tables are made from."""
+    """Return the data of the tables."""
     bundle = open_bundle(model)
     card, engine = Distributions.from_card(bundle.card), bundle.load()
     rows, whole = [], []

@@ -41,7 +41,7 @@ EPOCHS = 2
 
 
 def digitmill(recipe: Recipe, split: Split, folder: pathlib.Path) -> Callable[[], None]:
-    """Return what runs one more epoch."""
+    """Return a function that runs one more epoch of digitmill's training."""
     place = LocalPlace(folder)
     trainer = Trainer(
         dataclasses.replace(recipe, epochs=EPOCHS + 1),
@@ -61,7 +61,7 @@ def digitmill(recipe: Recipe, split: Split, folder: pathlib.Path) -> Callable[[]
 
 
 def fit(recipe: Recipe, split: Split, *, dataset: bool) -> Callable[[], None]:
-    """Return what runs one more epoch."""
+    """Return a function that runs one more epoch of Keras's `fit`."""
     model = recipe.model()
     model.compile(optimizer=recipe.optimizer(100_000), loss=recipe.loss(), metrics=["accuracy"])
     if not dataset:

@@ -2,10 +2,10 @@
 
 Usage: python -m benchmarks.plain_keras IMAGES_FOLDER BUNDLE OUTPUT_FOLDER
 
-Prints the seconds from listing the folder to the CSV, the model's loading included, imports left out.
+Prints the seconds from listing the folder to the finished CSV, including loading the model but not imports.
 Sources: https://keras.io/api/data_loading/image/ and https://keras.io/api/models/model_training_apis/;
-prefetching as https://www.tensorflow.org/tutorials/load_data/images has it. The batch is 1,024: that spares
-a fifth of the default's (32) processor time, and 256 does no better.
+prefetching as in https://www.tensorflow.org/tutorials/load_data/images. The batch is 1,024, which takes a
+fifth less processor time than the default of 32; 256 is no better.
 """
 
 import csv

@@ -106,7 +106,7 @@ def _processor_seconds() -> float:
 
 @contextlib.contextmanager
 def on_cores(count: int | None) -> Iterator[None]:
-    """Keep what this thread starts meanwhile on the first `count` cores that it may use itself."""
+    """Context manager that pins processes started by this thread to its first `count` usable cores."""
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(allowed)[:count])
     try:

@@ -84,7 +84,7 @@ def _askew() -> Population:
 
 
 def simulate(population: Population, images: int, target: float, draws: int) -> dict[str, Any]:
-    """Return how often either threshold breaks the target, and the coverages."""
+    """Return how often each of the two thresholds misses the target, and their coverages."""
     rng = np.random.default_rng(_SEED)
     whole = Answers.of(population.confidence, population.right)
     tuning = np.arange(images) < tuning_part(images)

@@ -24,7 +24,7 @@ _RATES: Final = (5_000, 20_000, 100_000)
 
 
 def blocks(path: pathlib.Path) -> dict[str, str]:
-    """Return the contents of the page's measured parts, by name; none where nothing was measured."""
+    """Return the contents of the page's measured parts, by name; empty without measurements."""
     if not path.exists():
         return {}
     results = Results(path)

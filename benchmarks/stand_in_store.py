@@ -325,7 +325,7 @@ async def _serve(folder: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def serving(folder: pathlib.Path) -> Iterator[str]:
-    """Serve a folder's sub-folders as buckets from a process of its own, and yield the address."""
+    """Context manager that serves sub-folders as buckets from a new process; yields the address."""
     command = [sys.executable, "-m", "benchmarks.stand_in_store", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
         try:

@@ -6,9 +6,8 @@
     model = digitmill.load()
     model.predict(["a.png", pathlib.Path("b.jpg"), array, pil_image]).digits
 
-This package has the command and the library under both jobs, which are `trainer` and `pipelines`. This file
-imports nothing: importing `digitmill` must cost nothing, and each name of the Python API loads what it needs
-when it is first used.
+This package has the command and the library of both jobs, `trainer` and `pipelines`. Importing `digitmill`
+must be cheap, so this file imports nothing: each name of the Python API loads what it needs on first use.
 """
 
 TYPE_CHECKING = False  # type checkers take it for True; that of `typing` would have to be imported

@@ -14,7 +14,7 @@ _CRASHED = 1
 
 
 def main() -> "NoReturn":
-    """Run the verb that the process's arguments name, and exit with its `ExitCode`."""
+    """Run the verb given by the process's arguments, and exit with its `ExitCode`."""
     # Until the verb handles signals itself, Ctrl-C would show a traceback of the imports.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _exit)

@@ -81,6 +81,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one verb and exit with its `ExitCode`.
 
     Args:
-        arguments: the verb and its flags; those of the process when None.
+        arguments: the verb and its flags; None for the process's own arguments.
     """
     entry_point.main(digitmill, arguments)

@@ -1,6 +1,6 @@
-"""What only some verbs and options need, and the extra of the package that brings it.
+"""Optional modules of some verbs and options, and the package extras that install them.
 
-Nothing is imported to find out whether it is there.
+Checking whether a module is installed does not import it.
 """
 
 import importlib.util
@@ -42,7 +42,7 @@ _NAMES: Final[Mapping[str, str]] = {
 
 
 def is_installed(module: str) -> bool:
-    """Whether a module can be imported; it is not, though the packages that hold it are."""
+    """Whether a module is installed; imports its parent packages, but not the module."""
     try:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:
@@ -50,27 +50,27 @@ def is_installed(module: str) -> bool:
 
 
 def install_line(module: str) -> str:
-    """Return the command that installs a module: by the extra that has it, or by its own name."""
+    """Return the command that installs a module: its extra, or the module by name."""
     extra = next((extra for extra, modules in MODULES.items() if module in modules), None)
     return f"pip install 'digitmill[{extra}]'" if extra else f"pip install {module}"
 
 
 def require(module: str, *, wanted: str, otherwise: str = "") -> None:
-    """Refuse what needs a module that is not installed, with the line that installs it.
+    """Raise an error with the install command if a module is not installed.
 
     Args:
-        module: its dotted name, of `MODULES` where an extra has it.
-        wanted: what needs it, as it was given: a verb, a flag with its value, a place.
-        otherwise: what else can be done, as an imperative.
+        module: dotted name of the module, as in `MODULES` if an extra has it.
+        wanted: what needs the module, as the user gave it: a verb, a flag with its value, a path.
+        otherwise: an alternative, as an imperative.
 
     Raises:
-        UserError: when it is not installed.
+        UserError: when the module is not installed.
     """
     if not is_installed(module):
         raise missing(module, wanted=wanted, otherwise=otherwise)
 
 
 def missing(module: str, *, wanted: str, otherwise: str = "") -> UserError:
-    """Return the error of something that needs a module that is not installed; see `require`."""
+    """Return the error for a missing module; see `require`."""
     hint = f"run {install_line(module)}" + (f", or {otherwise}" if otherwise else "")
     return UserError(f"{_NAMES.get(module, module)} is not installed", value=wanted, hint=hint)

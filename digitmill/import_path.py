@@ -1,6 +1,6 @@
 """Keeps a user's own `schemas`, `pipelines` or `trainer` folder from hiding the package of that name.
 
-Entry points call `check` before they import anything else of the project. It uses the standard library alone.
+Entry points call `check` before they import anything else of the project. It uses only the standard library.
 """
 
 import importlib.util
@@ -20,10 +20,10 @@ _USAGE: Final = 2
 
 
 def check() -> None:
-    """Drop the working directory from `sys.path`, and end the process where a package is hidden.
+    """Drop the working directory from `sys.path`, and end the process if a package is hidden.
 
-    The working directory stays where PYTHONPATH names it or where it holds these packages. Child processes
-    inherit the rule.
+    The working directory stays if PYTHONPATH names it, or if it contains these packages. Child processes
+    inherit this setting.
 
     Raises:
         SystemExit: with code 2 and one line on standard error, when `sys.path` leads to other packages.
@@ -41,7 +41,7 @@ def check() -> None:
 
 
 def hidden_packages() -> dict[str, pathlib.Path]:
-    """Return which packages `sys.path` leads elsewhere for: name to what would be imported instead."""
+    """Return the hidden packages, by name, with the files that would be imported instead."""
     found = {name: _location(name) for name in PACKAGES}
     own = {root / name for root in (_ROOT, pathlib.Path(__file__).absolute().parents[1]) for name in PACKAGES}
     own = {path.resolve() for path in own}

@@ -1,7 +1,7 @@
-"""Statistics of the ink of canonical digits, which see what a model's confidence does not.
+"""Statistics of the ink of canonical digits, which detect changes that a model's confidence does not show.
 
-A model can be sure of digits that look like none it was trained on. Four numbers an image, at less than a
-microsecond: thin and thick strokes, blur, and the bars of displays move them.
+A model can be sure of digits that look unlike its training images. These four numbers per image take less
+than a microsecond, and respond to thin and thick strokes, blur, and the bars of displays.
 """
 
 from typing import Final
@@ -22,7 +22,7 @@ _CHUNK: Final = 4_096
 
 
 class InkCounter:
-    """Adds up digits by the statistics of their ink."""
+    """Counts digits in histograms of their ink statistics."""
 
     def __init__(self) -> None:
         self._counts = np.zeros((len(UPPER_BOUNDS), INK_BINS), np.int64)

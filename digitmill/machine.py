@@ -1,9 +1,9 @@
-"""How many CPUs and how much memory this process may use: the one place that knows.
+"""How many CPUs and how much memory this process may use.
 
-`os.cpu_count()` and `psutil.virtual_memory()` describe the host. In a container or a batch job the control
-groups (cgroups) of the process allow less, and so may its CPU affinity and its ulimits. A cgroup is bound by
-its own limit and by those of all groups above it, so the tightest counts. Slurm may grant memory that no
-cgroup enforces, and end the job that takes more.
+`os.cpu_count()` and `psutil.virtual_memory()` describe the host. In a container or a batch job, the control
+groups (cgroups) of the process may allow less, and so may its CPU affinity and its ulimits. A cgroup is bound
+by its own limit and by those of all groups above it, so the tightest limit counts. Slurm may set a memory
+limit that no cgroup enforces, and kill the job if it takes more.
 
     cpu_count()             CPUs that threads and processes started here can keep busy
     total_memory()          bytes that this process and its children may take, all in all

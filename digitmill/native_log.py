@@ -1,4 +1,4 @@
-"""Keeps what native libraries say off standard error: while they load, and while they decode.
+"""Keeps messages of native libraries off standard error, while they load and while they decode.
 
 TensorFlow, oneDNN, XLA, absl and LiteRT write to descriptor 2 itself, before and whatever
 TF_CPP_MIN_LOG_LEVEL says; libpng and libjpeg write to C's `stderr`, and name no image.
@@ -22,9 +22,9 @@ _DESCRIPTOR: Final = threading.RLock()
 
 @contextlib.contextmanager
 def quiet_start() -> Iterator[None]:
-    """Context manager for a process's first import of TensorFlow, which logs errors only from then on.
+    """Context manager for a process's first import of TensorFlow, which then logs only errors.
 
-    A TF_CPP_MIN_LOG_LEVEL that is set already is kept.
+    Keeps an existing value of TF_CPP_MIN_LOG_LEVEL.
     """
     os.environ.setdefault(LEVEL, "2")
     with quiet_stderr():
@@ -33,9 +33,9 @@ def quiet_start() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_stderr(*, shown_on_error: bool = True) -> Iterator[None]:
-    """Context manager that holds standard error back, and shows it on an exception unless disabled.
+    """Context manager that holds back standard error, and shows it on an exception if `shown_on_error`.
 
-    It holds back native code and child processes too. Threads take turns: the descriptor is the process's.
+    Includes output of native code and child processes. Threads take turns, because they share the descriptor.
     """
     with _DESCRIPTOR:
         _flush()
@@ -66,10 +66,10 @@ def _flush() -> None:
 
 @contextlib.contextmanager
 def without_warnings() -> Iterator[None]:
-    """Context manager in which what native code prints to C's `stderr` is dropped; threads may nest.
+    """Context manager that drops what native code prints to C's `stderr`; threads may enter it concurrently.
 
-    Python's own messages, tracebacks and reports of crashes go to descriptor 2 and come out; so does what
-    child processes print. Where the C library is not glibc, nothing is dropped.
+    Python's own messages, tracebacks and crash reports, and output of child processes, go to descriptor 2 and
+    are not dropped. Without glibc, nothing is dropped.
     """
     _STREAM.enter()
     try:

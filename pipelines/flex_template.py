@@ -1,7 +1,7 @@
-"""The Dataflow Flex Template: metadata made from the flags, and the launcher's arguments made into flags.
+"""The Dataflow Flex Template: makes its metadata from the flags, and flags from the launcher's arguments.
 
-`python -m pipelines.flex_template metadata` prints the metadata; `launch`, and the job's arguments, is what
-the launcher image runs.
+`python -m pipelines.flex_template metadata` prints the metadata. The launcher image runs `launch` with the
+job's arguments.
 """
 
 import json
@@ -54,8 +54,8 @@ def metadata() -> dict[str, Any]:
 def to_flags(arguments: Sequence[str]) -> list[str]:
     """Return the launcher's arguments as command-line flags.
 
-    A template hands over `--NAME=VALUE` for everything: a flag without a value comes as true or false, one
-    that may be given often as one value with commas.
+    A template passes everything as `--NAME=VALUE`: a flag without a value as true or false, and a repeatable
+    flag as one value with commas.
     """
     options = {_flag(option): option for option in _options()}
     flags: list[str] = []

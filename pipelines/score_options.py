@@ -223,7 +223,7 @@ class ScoreOptions(Options):
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
-        """Return the options that a command line gives."""
+        """Return the options from the values of a command line."""
         return super().of(scoring_flags.with_positional_inputs(given))
 
     def __post_init__(self) -> None:
@@ -269,12 +269,12 @@ class ScoreOptions(Options):
 
     @property
     def carried(self) -> tuple[str, ...]:
-        """Names of the columns of the input list that go into the predictions."""
+        """Names of the input list's columns that are carried into the predictions."""
         return carried_names(self.carry)
 
     @property
     def extra(self) -> tuple[str, ...]:
-        """Names of the columns that the run's predictions have beyond those of all runs."""
+        """Names of the optional columns in the run's predictions."""
         return extra_columns({"carry": self.carry, "probabilities": self.probabilities})
 
     @property
@@ -289,7 +289,7 @@ class ScoreOptions(Options):
 
     @property
     def limits(self) -> ReadLimits:
-        """How hard a worker process may lean on an object store."""
+        """Limits on a worker process's use of object stores."""
         return ReadLimits(
             connections=self.connections,
             requests_per_second=self.max_requests_per_second,
@@ -298,11 +298,11 @@ class ScoreOptions(Options):
 
 
 def extra_columns(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of the columns that a run's predictions have beyond those of all runs."""
+    """Return the names of the optional columns in a run's predictions."""
     probabilities = PROBABILITY_COLUMNS if settings.get("probabilities") else ()
     return (*(column.name for column in probabilities), *carried_names(settings.get("carry")))
 
 
 def carried_names(carry: object) -> tuple[str, ...]:
-    """Return the names that a value of --carry holds, as a flag or as a run has recorded it."""
+    """Return the column names in a value of --carry, from a flag or a run's record."""
     return tuple(filter(None, map(str.strip, str(carry or "").split(","))))

@@ -1,4 +1,4 @@
-"""Columns of a record: each is declared once, as a dataclass field, and every file format follows from it."""
+"""Columns of a record, each declared once as a dataclass field for all file formats."""
 
 import dataclasses
 import functools
@@ -14,12 +14,12 @@ class Column:
 
     Attributes:
         name: CSV header cell, `tf.train.Example` feature and BigQuery column.
-        kind: Table Schema type: UTF-8 text, int64 or float32; or bytes, in TFRecords only.
-        nullable: whether it may be missing: an empty CSV cell, an absent feature, a NULL.
-        minimum: least value, inclusive.
-        maximum: greatest value, inclusive.
-        choices: the closed set of allowed texts; empty when any is allowed.
-        unique: whether its values differ between the rows of a run.
+        kind: Table Schema type: UTF-8 text, int64 or float32; bytes only in TFRecords.
+        nullable: whether the value may be missing: an empty CSV cell, an absent feature, a NULL.
+        minimum: lowest value, inclusive.
+        maximum: highest value, inclusive.
+        choices: the closed set of allowed texts; empty if any text is allowed.
+        unique: whether no two rows of a run share a value.
         description: one sentence for people.
     """
 
@@ -43,7 +43,7 @@ class Column:
         if too_low or too_high or value != value:
             raise ValueError(f"{self.name} must be in [{self.minimum}, {self.maximum}]; got {value!r}")
         if self.kind == "string" and not value:
-            # In a CSV, an empty text would look like a missing one.
+            # In a CSV, an empty text would look like a missing value.
             raise ValueError(f"{self.name} must not be empty; got {value!r}")
         if self.choices and value not in self.choices:
             raise ValueError(f"{self.name} must be one of {', '.join(self.choices)}; got {value!r}")
@@ -52,7 +52,7 @@ class Column:
 def column(
     description: str, *, default: object = dataclasses.MISSING, kw_only: bool = False, **limits: Any
 ) -> Any:
-    """Declare a dataclass field as a column; `limits` are further fields of `Column`."""
+    """Declare a dataclass field as a column; `limits` sets other fields of `Column`."""
     metadata = {"description": description, **limits}
     return dataclasses.field(default=default, kw_only=kw_only, metadata=metadata)
 
@@ -62,7 +62,7 @@ _KINDS: dict[type, Kind] = {str: "string", int: "integer", float: "number"}
 
 @functools.cache
 def columns_of(record: type) -> tuple[Column, ...]:
-    """Return the columns of a dataclass whose fields were declared by `column`, in order."""
+    """Return the columns of a dataclass whose fields are declared with `column`, in order."""
     return tuple(_as_column(field) for field in dataclasses.fields(record))
 
 
@@ -73,7 +73,7 @@ def _as_column(field: dataclasses.Field) -> Column:
 
 
 class Record:
-    """Base of dataclasses whose fields are columns; checks its values."""
+    """Base class of dataclasses whose fields are columns; checks their values."""
 
     def __post_init__(self) -> None:
         for each in columns_of(type(self)):  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The canonical digit: `uint8[28, 28]`, 0 = paper, 255 = ink, as MNIST is."""
+"""The canonical digit: `uint8[28, 28]`, 0 = paper, 255 = ink, as in MNIST."""
 
 from typing import Final
 
@@ -6,10 +6,10 @@ SIDE: Final = 28
 """Height and width of a canonical digit, in pixels."""
 
 BOX: Final = 20
-"""The ink's longer side fits this many pixels; its center of mass is the picture's center."""
+"""Length of the ink's longer side, in pixels. The ink's center of mass is the picture's center."""
 
 CLASSES: Final = 10
 """Number of classes; class k is the digit k."""
 
 NOT_A_DIGIT: Final = 10
-"""Label of a picture that is no single digit. It is no class: a model's answer to it is uniform."""
+"""Label of a picture that is not a single digit. Not a class: models learn to predict all digits equally."""

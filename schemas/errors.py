@@ -37,17 +37,17 @@ _MEANINGS: Final = {
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text; libraries append graphs and traces to theirs."""
+    """Return the first line of an error's text. Libraries append graphs and traces."""
     return (str(error).splitlines() or [""])[0][:300] or type(error).__name__
 
 
 def reason_of(error: BaseException) -> str:
-    """Return why, for a message: the words of the operating system, without Python's `[Errno 2]`."""
+    """Return an error's reason for a message: the operating system's words, without `[Errno 2]`."""
     return getattr(error, "strerror", None) or first_line(error)
 
 
 def counted(count: int, noun: str) -> str:
-    """Return a number and what is counted, for a message: `1 epoch`, `1,200 images`."""
+    """Return a number and a noun in the right form: `1 epoch`, `1,200 images`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
@@ -70,13 +70,13 @@ class ActionableError(Exception):
         return sentences(f"{self.error}: {self.value!r}", self.hint)
 
     def fields(self) -> dict[str, str | int | float | None]:
-        """Return the arguments by name, as JSON types, from which another process makes the same error."""
+        """Return the arguments by name, as JSON types, so that another process can recreate the error."""
         value = self.value if isinstance(self.value, (str, int, float, type(None))) else str(self.value)
         return {"error": self.error, "value": value, "hint": self.hint}
 
 
 def sentences(*texts: str) -> str:
-    """Join texts to sentences on one line: each ends in a full stop, and later ones begin with a capital."""
+    """Join texts into sentences on one line, each with a full stop and a capital letter."""
     first, *others = (" ".join(text.split()) for text in texts)
     whole = [first, *(text[:1].upper() + text[1:] for text in others)]
     return " ".join(text if text.endswith((".", "?", "!")) else f"{text}." for text in whole if text)
@@ -97,7 +97,7 @@ class WorkerError(ActionableError):
 ERRORS: Final[dict[str, type[ActionableError]]] = {
     kind.__name__: kind for kind in (StorageError, UserError, WorkerError)
 }
-"""The errors above by name, for messages between processes."""
+"""The errors above by class name, for messages between processes."""
 
 
 class StoppedError(Exception):
@@ -114,7 +114,7 @@ class StoppedError(Exception):
 
 
 class JobFailedError(Exception):
-    """A job ended itself for a reason that is no bug; shown as one line.
+    """A job failed for a reason that is not a bug; shown as one line.
 
     Attributes:
         code: the exit code: CRASHED where the same command may succeed later, USAGE where it fails again.

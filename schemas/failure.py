@@ -8,7 +8,7 @@ from schemas.columns import Record, column, columns_of
 
 
 class FailureCode(enum.StrEnum):
-    """Reason why an image has no prediction; every image has a prediction or exactly one code."""
+    """Why an image has no prediction; every image has either a prediction or exactly one code."""
 
     EMPTY = "EMPTY"
     CORRUPT = "CORRUPT"
@@ -28,7 +28,7 @@ class FailureCode(enum.StrEnum):
 
     @property
     def may_pass(self) -> bool:
-        """Whether storage or machine are the reason, so that the same bytes may be scored another time."""
+        """Whether storage or the machine caused the failure, so that a later attempt may succeed."""
         return _MAY_PASS[self]
 
 
@@ -55,15 +55,15 @@ _MAY_PASS = {
     FailureCode.MISSING: True,
     FailureCode.DENIED: True,
     FailureCode.UNREADABLE: True,
-    # Mostly memory or a driver; the few images whose probabilities are not finite cost little to try again.
+    # Mostly memory or a driver. The few images with non-finite probabilities cost little to retry.
     FailureCode.ENGINE: True,
 }
-"""By code, whether `--since` takes the failure up again by default; the others need `--retry-failures`."""
+"""Whether `--since` retries failures of a code by default; the others need `--retry-failures`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Failure(Record):
-    """Row of one image that was listed but not scored, in `failures.csv`."""
+    """Row of `failures.csv`: one image that was listed but not scored."""
 
     image: str = column(
         "URI of the image: file:// percent-encoded, gs:// as it is; or of a folder, with / at its end.",
@@ -77,25 +77,25 @@ class Failure(Record):
     detail: str = column("Error message of the reader, the decoder or the engine.")
 
     def fields(self) -> tuple[str, int, str, str]:
-        """Return what records hold, all but `path`; `dataclasses.astuple` takes forty times as long."""
+        """Return all fields but `path`, as records hold them; 40 times faster than `dataclasses.astuple`."""
         return self.image, self.generation, self.code, self.detail
 
     def row(self, path: str) -> tuple[str, str, int, str, str]:
-        """Return the values in the order of `COLUMNS`, with a path, which follows from the run's inputs."""
+        """Return the values in the order of `COLUMNS`; `path` is the name relative to the run's inputs."""
         return self.image, path, self.generation, self.code, self.detail
 
 
 COLUMNS = columns_of(Failure)
 
 ROWS_OF_A_FILE: Final = 262_144
-"""Rows of a table of a run's failures: files are written and read whole, and take some 200 bytes a row."""
+"""Maximum rows of one failure table, which is held in memory whole: about 200 bytes per row."""
 
 MAX_BYTES: Final = 32 * 2**20
-"""Size from which a file is rejected without decoding, in bytes."""
+"""Files of at least this size, in bytes, are rejected without decoding."""
 
 
 class ImageError(Exception):
-    """An image that cannot become a canonical digit; it does not affect other images.
+    """An image cannot become a canonical digit; other images are not affected.
 
     Args:
         code: the failure's code.

@@ -6,21 +6,23 @@ from typing import Final
 from schemas.digit import CLASSES, NOT_A_DIGIT
 
 FILE: Final = "labels.csv"
-"""Name under which the review page saves it."""
+"""File name that the review page saves."""
 
 UNREADABLE: Final = "unreadable"
-"""Label of an image that is no single digit, or whose digit cannot be recognized. Training learns to doubt
-such images; scoring takes it for no label."""
+"""Label of an image that is not a single digit, or whose digit cannot be recognized.
+
+Models are trained to be unsure about such images; scoring treats them as unlabeled."""
 
 NO_DIGIT: Final = "not_a_digit"
 """Label of an image that shows something else: a cross, a stain, an empty box."""
 
 TWO_DIGITS: Final = "two_digits"
-"""Label of an image that shows several digits, which were not cut apart."""
+"""Label of an image that shows several digits instead of one."""
 
 NOT_SINGLE: Final = (UNREADABLE, NO_DIGIT, TWO_DIGITS)
-"""Labels of images without a single digit that can be read. They differ for people; training and scoring
-treat them alike."""
+"""Labels of images without a single readable digit.
+
+They inform people; training and scoring treat them alike."""
 
 MEANINGS: Final = {
     "path": "URI of the image.",
@@ -33,18 +35,18 @@ MEANINGS: Final = {
     "pixels": "The canonical digit as a PNG in base64, only of images that training cannot find by their "
     "path: members of archives, pages of files, and objects outside of `gs://`.",
 }
-"""Columns that the review page writes, and their meanings. Readers only need `path` and `label`."""
+"""Columns that the review page writes, and their meanings. Only `path` and `label` are required."""
 
 COLUMNS: Final = tuple(MEANINGS)
 
 CLASS_NUMBERS: Final = {str(digit): digit for digit in range(CLASSES)} | dict.fromkeys(
     NOT_SINGLE, NOT_A_DIGIT
 )
-"""Labels, which are names of folders too, and what arrays of labels have in their place."""
+"""Integer class of each label; labels are also folder names."""
 
 
 def header_hint(header: Sequence[str], path: str) -> str:
-    """Return what to do about a labels file whose first line lacks the columns `path` and `label`."""
+    """Return the hint for a labels file whose header lacks the columns `path` and `label`."""
     line = "".join(header[:1])
     for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars")):
         if len(header) == 1 and separator in line:
@@ -53,7 +55,7 @@ def header_hint(header: Sequence[str], path: str) -> str:
 
 
 def named_image(line: Mapping[str, str | None]) -> str:
-    """Return the image that a line names by `path`; in a table of predictions, by the URI in `image`."""
+    """Return the image of a line: its `path`, or the URI in `image` if the file is a predictions table."""
     image = line.get("image") or ""
     return image if "://" in image else line.get("path") or image
 

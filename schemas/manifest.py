@@ -16,7 +16,7 @@ FILE = "manifest.json"
 """Name of the manifest in the output folder; written last, atomically."""
 
 SIGNATURE = f"{FILE}.sig"
-"""Name of its signature, if it is signed: the 64 bytes of Ed25519 over the manifest's; written before it."""
+"""Name of the signature of a signed manifest: 64 bytes, Ed25519; written before the manifest."""
 
 FORMAT = 2
 """Version of the manifest's format; readers refuse others."""
@@ -60,9 +60,9 @@ class FieldCounts:
         incomplete: with the reason INCOMPLETE.
         invalid: with the reason INVALID.
         labeled: complete fields whose true value is known.
-        right: those with the right value.
+        right: labeled fields with the right value.
         accepted_labeled: accepted fields whose true value is known.
-        accepted_right: those with the right value.
+        accepted_right: accepted, labeled fields with the right value.
     """
 
     accepted: int = 0
@@ -76,12 +76,12 @@ class FieldCounts:
 
     @property
     def fields(self) -> int:
-        """All fields."""
+        """Number of all fields."""
         return self.accepted + self.unsure + self.incomplete + self.invalid
 
     @property
     def accuracy(self) -> Accuracy | None:
-        """Accuracy of the values of complete fields; None where no true value is known."""
+        """Accuracy of the values of complete fields; None if no true value is known."""
         return Accuracy(self.right, self.labeled) if self.labeled else None
 
 
@@ -91,9 +91,9 @@ class Part:
 
     Attributes:
         name: path within the output folder, with `/`.
-        rows: number of records, without a header; of listings and statistics, number of images.
-        bytes: its size.
-        sha256: hexadecimal digest of its bytes.
+        rows: number of records, without a header; for listings and statistics, number of images.
+        bytes: size of the file.
+        sha256: hexadecimal digest of the file.
     """
 
     name: str
@@ -118,40 +118,40 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
     Attributes:
         status: complete, or over_budget when more images failed than the run allows.
         counts: number of images by outcome; they reconcile.
-        failures: number of failed images by code, with every code.
+        failures: number of failed images for every code.
         labeled: number of scored images whose label is known.
         right: number of labeled images with the right digit.
         accepted: number of scored images at or above the accept threshold.
         model: path, digest, recipe and engine of the bundle.
         options: options that change what is written.
-        versions: version of each library that took part, and of the preprocessing.
-        times: begin of the run; start and end of the last launcher (all UTC, ISO 8601), its pipeline's
-            seconds, and the number of images that it scored or failed.
+        versions: version of each library used, and of the preprocessing.
+        times: when the run began; start and end of the last launcher (all UTC, ISO 8601), its pipeline's
+            seconds, and the number of images that it processed.
         parts: every output file except the manifest, sorted by name.
         challenger: the same as `model` for the second model; None without one.
         agreed: number of scored images for which both models predict the same digit.
         challenger_right: number of labeled images whose label is the challenger's digit.
         command: command line of the last launcher; empty in older manifests.
         skipped_failed: number of skipped images that failed in the earlier run; the others were scored.
-        ignored: number of files, and members of archives, that were left out: junk, and what the options
-            exclude. They are not listed.
-        vanished: number of folders that vanished while they were listed.
+        ignored: number of files and archive members left out: junk, and files that the options exclude.
+            They do not count as listed.
+        vanished: number of folders that disappeared while they were listed.
         not_digits: number of images for review with the reason NOT_A_DIGIT.
         fields: number of fields by outcome; None for a run without fields.
-        drift: the largest population stability index against the model's training set, above what chance
-            explains; 0 where there is no shift, None where nothing could be compared.
+        drift: the largest population stability index against the model's training set, minus its chance
+            level; 0 if there is no shift, None if nothing could be compared.
         drift_from_previous: the same against the previous run.
         accepted_labeled: number of accepted images whose label is known.
-        accepted_right: number of these with the right digit.
+        accepted_right: number of accepted, labeled images with the right digit.
         figures: the run in numbers, by the names that `--fail-on` takes: the share of accepted images, the
-            accuracy and its interval, the number of failures of each code, and so on; None where one is not
-            known. Empty in older manifests.
-        launched: where the last launcher worked: its `folder` and the `output`, both absolute; empty in older
-            manifests. Links and commands of the report count from there.
-        tripped: the gates of `--fail-on` that the run trips, each with the figure's value; None where that is
-            unknown.
-        audit_error: share of wrong images among those that the earlier runs have accepted, by their audits;
-            None where there are none.
+            accuracy and its interval, the number of failures of each code, and so on; None for an unknown
+            figure. Empty in older manifests.
+        launched: absolute paths of the last launcher's working `folder` and its `output`, to which links and
+            commands of the report are relative; empty in older manifests.
+        tripped: the gates of `--fail-on` that the run trips, each with the figure's value; None for an
+            unknown value.
+        audit_error: error rate among the images that the earlier runs accepted, from their audits; None
+            without audits.
     """
 
     status: str
@@ -215,17 +215,17 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
 
     @property
     def accept_threshold(self) -> float:
-        """Confidence from which the run accepted predictions."""
+        """Minimum confidence of the run's accepted predictions."""
         return float(self.options["accept_threshold"] or 0)
 
     @property
     def accuracy(self) -> Accuracy | None:
-        """Accuracy on the labeled images; None without any."""
+        """Accuracy on the labeled images; None if there are none."""
         return Accuracy(self.right, self.labeled) if self.labeled else None
 
     @property
     def failure_rate(self) -> float:
-        """Share of failed images among those that were not skipped."""
+        """Share of the images that failed, not counting skipped ones."""
         tried = self.counts.listed - self.counts.skipped
         return self.counts.failed / tried if tried else 0.0
 
@@ -236,6 +236,6 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
 
     @property
     def images_per_second(self) -> float:
-        """Rate of the last launcher, from the start of listing to the last work item; 0 if none was left."""
-        # A launcher that finds everything done takes less than the millisecond that is recorded.
+        """Rate of the last launcher, from the start of listing to the last work item; 0 if it had no work."""
+        # A launcher with nothing to do takes less than the recorded precision, a millisecond.
         return float(self.times["images"]) / (float(self.times["pipeline_seconds"]) or 0.001)

@@ -1,6 +1,6 @@
-"""Describes every file of every output, and the columns of tables; the reference pages are made from it.
+"""Describes every file of every output and the columns of tables; source of the reference pages.
 
-Tests compare it with real outputs: a missing or a superfluous file or column fails.
+Tests compare these descriptions with real outputs: a missing or extra file or column fails.
 """
 
 import dataclasses
@@ -22,9 +22,9 @@ class OutputFile:
     Attributes:
         name: name within the output; a pattern with `*` stands for several files.
         meaning: one sentence for users.
-        columns: of a CSV, meanings by name, in order; empty for other files.
-        more: describes further columns, whose names vary; empty if there are none.
-        always: whether every output has it; otherwise the meaning states when.
+        columns: meanings of a CSV's columns by name, in order; empty for other files.
+        more: description of further columns whose names vary; empty if there are none.
+        always: whether every output has the file; if not, `meaning` says when it exists.
     """
 
     name: str
@@ -239,7 +239,7 @@ SCORED: Final = (
     OutputFile("review.html", "The page to label images on; from `digitmill review`.", always=False),
     OutputFile(audit.FILE, "How many accepted images are wrong; from `digitmill audit`.", always=False),
 )
-"""Of `digitmill score` and `compact`."""
+"""Files that `digitmill score` and `compact` write."""
 
 PACKED: Final = (
     OutputFile("manifest.json", "Counts, options, versions, and digests of all other files; written last."),
@@ -249,7 +249,7 @@ PACKED: Final = (
     OutputFile("failures.csv", "One row per image that could not be read.", _columns(failure.COLUMNS)),
     OutputFile("statistics/part-*.json", "What each shard holds."),
 )
-"""Of `digitmill pack`."""
+"""Files that `digitmill pack` writes."""
 
 _EPOCHS: Final = {
     "epoch": "Its number.",
@@ -341,7 +341,7 @@ TRAINED: Final = (
     ),
     OutputFile("report/*.png", "The same as pictures with a title, ready for a slide."),
 )
-"""Of `digitmill train`."""
+"""Files that `digitmill train` writes."""
 
 TUNED: Final = (
     OutputFile("best.yaml", "The best settings, for `digitmill train --config`."),
@@ -365,4 +365,4 @@ TUNED: Final = (
     OutputFile("study.journal.lock", "Lock of the journal, while a process writes to it.", always=False),
     OutputFile("*.process", "Lock of each process, while it trains trials.", always=False),
 )
-"""Of `digitmill tune`."""
+"""Files that `digitmill tune` writes."""

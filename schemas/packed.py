@@ -52,17 +52,17 @@ class PackManifest(VersionedRecord, what=f"a manifest of {_KIND}", kind=_KIND, f
     """Manifest of one finished pack, `schemas.manifest.FILE`; written last.
 
     Attributes:
-        listed: images of the inputs; listed = packed + failed.
+        listed: images in the inputs; listed = packed + failed.
         packed: records in the shards.
         failed: images that could not be read.
         labeled: records with a label.
-        failures: failed images by failure code, every code named.
+        failures: number of failed images for every failure code.
         options: options that change what is written.
-        versions: version of each library that took part.
+        versions: version of each library used.
         times: start and end (UTC, ISO 8601) and the pipeline's seconds.
         parts: every shard and report, sorted by name.
-        ignored: files that were left out: junk, and what the options exclude.
-        vanished: folders that vanished while they were listed.
+        ignored: files left out: junk, and files that the options exclude.
+        vanished: folders that disappeared while they were listed.
     """
 
     listed: int

@@ -21,35 +21,35 @@ class Decision(enum.StrEnum):
 
 
 class Reason(enum.StrEnum):
-    """What is known about why a prediction is for review, beyond its confidence."""
+    """Why a prediction needs review, if there is more to say than its confidence."""
 
     NOT_A_DIGIT = "NOT_A_DIGIT"
 
 
 NO_DIGIT_SHARE: Final = 0.5
-"""Share of an answer that is spread over all digits, from which the reason for review is `NOT_A_DIGIT`."""
+"""From this `spread_share` on, the reason for review is `NOT_A_DIGIT`."""
 
 T = TypeVar("T", float, "np.ndarray")
 
 
 def spread_share(confidence: T, second_confidence: T) -> T:
-    """Return the share of an answer that is spread evenly over all digits, about 0 to 1.
+    """Return the share of a prediction that is spread evenly over all digits, about 0 to 1.
 
-    Models learn to answer pictures that are no digit with the uniform distribution u. If an answer is
+    Models learn to predict the uniform distribution u for pictures that show no digit. If a prediction is
     (1 - s) q + s u, and q has at most two digits, its two greatest probabilities add up to 1 - 0.8 s. Hence
     s = (1 - confidence - second_confidence) / 0.8: 0 for a digit that could be one of two, 1 for the uniform
-    answer. Of the least probability, 10 min(p) is a lower bound of s, but one that is 0 as soon as a single
-    digit is ruled out.
+    prediction. The alternative 10 min(p) is a lower bound of s, but becomes 0 once a single digit is ruled
+    out.
 
     Args:
         confidence: probability of the most probable digit; a number, or float32[N].
-        second_confidence: that of the second.
+        second_confidence: probability of the second most probable digit.
     """
     return (1 - confidence - second_confidence) / (1 - 2 / CLASSES)
 
 
 class Pages(enum.StrEnum):
-    """Which pages of a file, or frames of an animation, are images."""
+    """Which pages of a file, or frames of an animation, to score."""
 
     ALL = "all"
     FIRST = "first"
@@ -57,7 +57,7 @@ class Pages(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Prediction(Record):
-    """Row of one scored image. Nothing in it depends on when or where the job ran."""
+    """Row of one scored image. No value depends on when or where the job ran."""
 
     image: str = column("URI of the image: file:// percent-encoded, gs:// as it is.", unique=True)
     path: str | None = column(
@@ -107,11 +107,11 @@ PROBABILITY_COLUMNS: Final = tuple(
     )
     for digit in range(CLASSES)
 )
-"""Further columns of predictions, of runs with `--probabilities`."""
+"""Further columns of predictions in runs with `--probabilities`."""
 
 
 def carried_column(name: str) -> Column:
-    """Return the column of the predictions in which a column of the input list is carried."""
+    """Return the predictions column that carries a column of the input list."""
     return Column(name, "string", nullable=True, description="As the input list has it.")
 
 
@@ -132,11 +132,11 @@ def feature_spec() -> FeatureSpec:
 
 
 UNKNOWN: Final = "?"
-"""Stands in a value for a digit that is not known."""
+"""Placeholder for an unknown digit in a field's value."""
 
 
 class FieldReason(enum.StrEnum):
-    """Why the value of a field cannot be used as it is, however sure its digits are."""
+    """Why the value of a field cannot be used as it is, regardless of its digits' confidences."""
 
     INCOMPLETE = "INCOMPLETE"
     INVALID = "INVALID"
@@ -144,7 +144,7 @@ class FieldReason(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Field(Record):
-    """Row of one field, whose digits are images. Nothing in it depends on when or where the job ran."""
+    """Row of one field, whose digits are images. No value depends on when or where the job ran."""
 
     field: str = column("Name of the field, as --field or the input list has it.", unique=True)
     value: str = column(
@@ -182,10 +182,10 @@ class Field(Record):
 
     @classmethod
     def from_row(cls, cells: Sequence[str]) -> Self:
-        """Return the field of a row of a CSV.
+        """Parse a row of the fields CSV.
 
         Raises:
-            ValueError: when it is not such a row.
+            ValueError: when it is not a valid row.
         """
         columns = zip(FIELD_COLUMNS, cells, strict=True)
         values: list[Any] = [
@@ -199,4 +199,4 @@ FIELD_COLUMNS = columns_of(Field)
 _KINDS: Final[Mapping[str, Callable[[str], object]]] = {"string": str, "integer": int, "number": float}
 
 FIELDS_OF_A_FILE: Final = 65_536
-"""Rows of a table of a run's fields: files are written whole, and take about a kilobyte a row."""
+"""Maximum rows of one field table, which is written whole: about a kilobyte per row."""

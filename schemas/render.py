@@ -39,7 +39,7 @@ def table_schema(columns: Sequence[Column]) -> str:
 
 
 def bigquery_schema(columns: Sequence[Column]) -> str:
-    """Return BigQuery schema JSON as `bq load --schema` takes it."""
+    """Return a BigQuery schema as JSON, for `bq load --schema`."""
     return _json(
         [
             {
@@ -54,7 +54,7 @@ def bigquery_schema(columns: Sequence[Column]) -> str:
 
 
 def parquet_schema(name: str, columns: Sequence[Column]) -> str:
-    """Return the schema of a Parquet file as the message that the format's tools print."""
+    """Return a Parquet schema in the `message` notation that Parquet tools print."""
     fields = "".join(
         f"  {'optional' if each.nullable else 'required'} {_PARQUET_TYPES[each.kind].format(each.name)};\n"
         for each in columns

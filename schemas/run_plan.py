@@ -14,14 +14,14 @@ FORMAT = 1
 
 @dataclasses.dataclass(frozen=True)
 class RunPlan(VersionedRecord, what="a run plan", format=FORMAT):
-    """Everything that the rows of a run depend on, besides the images.
+    """Everything besides the images that the rows of a run depend on.
 
     Attributes:
         inputs: inputs to score; local paths are absolute.
         model: digest of the bundle's card.
         preprocessing: version of the preprocessing.
         settings: options that change which images are scored or what is written.
-        past: earlier runs whose images are skipped: SHA-256 of their manifests, by place.
+        past: earlier runs whose images are skipped: SHA-256 of their manifests, by location.
     """
 
     inputs: tuple[str, ...]
@@ -32,11 +32,11 @@ class RunPlan(VersionedRecord, what="a run plan", format=FORMAT):
 
     @property
     def model_version(self) -> tuple[str, str]:
-        """Model and preprocessing: runs with the same ones give the same predictions."""
+        """Model and preprocessing. Runs with equal versions give equal predictions."""
         return self.model, self.preprocessing
 
     def differences(self, other: "RunPlan") -> Iterator[str]:
-        """Yield the differences from another plan in words, apart from the earlier runs."""
+        """Yield the differences from another plan in words, ignoring the earlier runs."""
         mine, others = self._described(), other._described()
         for name in sorted(mine.keys() | others.keys()):
             if mine.get(name) != others.get(name):

@@ -1,4 +1,4 @@
-"""Records as JSON files that state their format, so that a reader refuses a format it does not know."""
+"""Records stored as JSON files with a format version; readers refuse versions they do not know."""
 
 import contextlib
 import dataclasses
@@ -12,14 +12,14 @@ from typing import Any, ClassVar, Final, Self, TypeVar
 T = TypeVar("T")
 
 _LEVELS: Final = 32
-"""Levels of lists and objects within one another that a record may have; its own are fewer than ten."""
+"""Maximum nesting depth of a record's JSON; real records have fewer than ten levels."""
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Return what a JSON text from a user or an output holds.
+    """Parse JSON text from a user or from an output.
 
     Raises:
-        ValueError: when it is not JSON in UTF-8, or nested more deeply than Python reads.
+        ValueError: when it is not JSON in UTF-8, or nested too deeply for Python to parse.
     """
     try:
         return json.loads(text)
@@ -29,7 +29,7 @@ def parse_json(text: str | bytes) -> Any:
 
 @contextlib.contextmanager
 def fields_of(what: str) -> Iterator[None]:
-    """Context manager that raises ValueError when the JSON data read in it has not the fields of `what`."""
+    """Context manager that raises ValueError when JSON data lacks the fields of `what`."""
     try:
         yield
     except (AttributeError, KeyError, TypeError, RecursionError) as error:
@@ -37,18 +37,19 @@ def fields_of(what: str) -> Iterator[None]:
 
 
 def check_types(rows: Iterable[Sequence[Any]], kinds: tuple[type, ...]) -> None:
-    """Raise TypeError when a row has values of other types; it may lack the last ones."""
-    # Of millions of rows nearly all are alike.
+    """Raise TypeError when a row has values of other types; trailing values may be missing."""
+    # Nearly all of millions of rows have the same types, so check each combination once.
     for found in {tuple(map(type, row)) for row in rows}:
         if found != kinds[: len(found)]:
             raise TypeError(f"a row of {', '.join(kind.__name__ for kind in found)}")
 
 
 class VersionedRecord:
-    """Base of frozen dataclasses that are JSON files.
+    """Base class of frozen dataclasses stored as JSON files.
 
-    A subclass states what it is, with an article, for error messages, and the fields that identify the kind
-    of file, at least its `format`, which come first: `class Plan(VersionedRecord, what="a plan", format=1)`.
+    A subclass passes `what`, its name with an article for error messages, and the fields that identify the
+    kind of file, at least `format`. These come first in the file. For example:
+    `class Plan(VersionedRecord, what="a plan", format=1)`.
     """
 
     _what: ClassVar[str]
@@ -63,11 +64,11 @@ class VersionedRecord:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote.
+        """Parse the output of `to_json`.
 
         Raises:
-            ValueError: when the text is not JSON, is of another kind or format, or when a field is missing,
-                unknown or of a wrong type.
+            ValueError: when the text is not JSON, has another kind or format, or when a field is missing,
+                unknown or of the wrong type.
         """
         fields = parse_json(text)
         head = cls._head
@@ -80,20 +81,20 @@ class VersionedRecord:
 
 
 def shallow_fields(record: Any) -> dict[str, Any]:
-    """Return a dataclass' fields by name, uncopied; as the `default` of `json.dumps` for nested ones."""
+    """Return a dataclass's fields by name without copying; usable as the `default` of `json.dumps`."""
     return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
 
 
 def decode(record: type[T], fields: Any, *, what: str) -> T:
-    """Return a dataclass from JSON data, as `dataclasses.asdict` gives it, nested ones included.
+    """Build a dataclass, including nested ones, from JSON data in the form of `dataclasses.asdict`.
 
     Args:
         record: the dataclass.
-        fields: its fields.
-        what: the record with its article, for error messages.
+        fields: the JSON data.
+        what: the record's name with an article, for error messages.
 
     Raises:
-        ValueError: when a field is missing, unknown or of a wrong type.
+        ValueError: when a field is missing, unknown or of the wrong type.
     """
     with fields_of(what):
         _check_depth(fields)
@@ -101,7 +102,7 @@ def decode(record: type[T], fields: Any, *, what: str) -> T:
 
 
 def _check_depth(value: Any) -> None:
-    """Raise ValueError for data so deep that whatever prints or copies it would fail."""
+    """Raise ValueError for data nested too deeply to print or copy."""
     level = [value]
     for _ in range(_LEVELS):
         nested = [each.values() if isinstance(each, dict) else each for each in level]
@@ -141,7 +142,7 @@ def _are_alike(kind: Any, rows: Sequence[Any]) -> bool:
     """Whether all rows have the plain fields of a dataclass, of the right types."""
     if hasattr(kind, "from_fields"):
         return False
-    # Of millions of rows nearly all are alike, and decoding each field by itself takes ten times as long.
+    # Nearly all of millions of rows are alike, and decoding field by field takes ten times as long.
     hints = _type_hints(kind)
     shapes = {(*row, *map(type, row.values())) if type(row) is dict else None for row in rows}
     return all(
@@ -155,14 +156,14 @@ def _is_plain(hint: Any, kind: type) -> bool:
 
 
 def _checked(kind: type, value: Any) -> Any:
-    """Return a value of JSON; raise TypeError when it is of another type than its field."""
-    # A truth is an int to Python, and a number without a fraction is an int in JSON.
+    """Return a JSON value; raise TypeError when its type differs from the field's."""
+    # In Python a bool is an int, and JSON writes a float without a fraction as an int.
     if type(value) is not kind and (kind is not float or type(value) is not int):
         raise TypeError(f"{value!r:.100} is not of type {kind.__name__}")
     return value
 
 
 _PLAIN: Final = frozenset({str, int, float, bool})
-"""Types of fields that JSON has too."""
+"""Field types that exist in JSON too."""
 
 _type_hints = functools.cache(typing.get_type_hints)

@@ -1,4 +1,4 @@
-"""`digitmill calibrate`: gives a bundle the temperature and the threshold that its owner's digits need."""
+"""`digitmill calibrate`: fits a bundle's temperature and threshold to its owner's digits."""
 
 from digitmill.commands import answer, verb
 from trainer.job.calibrate_options import CalibrateOptions

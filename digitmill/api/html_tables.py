@@ -1,4 +1,4 @@
-"""Tables for notebooks: `_repr_html_` of what the API returns."""
+"""Tables for notebooks: `_repr_html_` of objects that the API returns."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,7 +9,7 @@ from schemas.model.model_card import ModelCard
 
 
 def html_table(title: str, rows: Iterable[Sequence[str]]) -> str:
-    """Return a table with its title, everything in it escaped; the first column names what the others say."""
+    """Return a table with a title, all texts escaped; the first column has the row names."""
     lines = (
         Markup("<tr><th style='text-align:left'>{}</th>{}</tr>").format(
             first,
@@ -23,9 +23,9 @@ def html_table(title: str, rows: Iterable[Sequence[str]]) -> str:
 
 
 def html_card(card: ModelCard) -> str:
-    """Return a model's card, as `digitmill card` prints it."""
+    """Return a model's card with the content of `digitmill card`."""
     return "".join(html_table(title, rows) for title, rows in card_text.sections(card).items())
 
 
-# A card is plain data; a notebook shows one from the API as a table.
+# `ModelCard` is plain data, so add the notebook view here.
 ModelCard._repr_html_ = html_card  # type: ignore[attr-defined]

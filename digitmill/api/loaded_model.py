@@ -1,4 +1,4 @@
-"""`digitmill.load` and `digitmill.canonicalize`: a model and its eyes, for pictures of any origin."""
+"""`digitmill.load` and `digitmill.canonicalize`: a model and its preprocessing, for single pictures."""
 
 import dataclasses
 import itertools
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
     Image = str | os.PathLike[str] | bytes | np.ndarray | PIL.Image.Image
 
 _BLOCK: Final = 512
-"""Images whose places are looked up together."""
+"""Number of images to look up together."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """What a model says of N images, in the order given.
+    """Predictions for N images, in the order given.
 
     Attributes:
-        digits: int64[N], the most probable digit; -1 where there is an error.
-        confidences: float32[N], its calibrated probability; NaN where there is an error.
-        probabilities: float32[N, 10], those of all digits.
-        decisions: `accept` from the model's accept threshold on, `review` below it; None where there is an
-            error.
-        errors: why an image has no digit, with `code` and `detail`; None where it has one.
+        digits: int64[N], the most probable digit; -1 for an error.
+        confidences: float32[N], the digit's calibrated probability; NaN for an error.
+        probabilities: float32[N, 10], the probabilities of all digits.
+        decisions: `accept` if the confidence reaches the model's accept threshold, otherwise `review`; None
+            for an error.
+        errors: why an image has no prediction, with `code` and `detail`; None if it has one.
     """
 
     digits: np.ndarray
@@ -59,32 +59,32 @@ class Predictions:
 
 
 class Model:
-    """A loaded model bundle; threads may share it.
+    """A loaded model bundle. Thread-safe.
 
     Attributes:
-        card: what the model is, how good it is and how it was made.
-        accept_threshold: confidence from which it accepts a prediction.
+        card: the model's provenance, training and metrics.
+        accept_threshold: minimum confidence of an accepted prediction.
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        """Load the model of a bundle that was opened."""
+        """Load the model of an opened bundle."""
         self.card: ModelCard = bundle.card
         self.accept_threshold: float = bundle.card.accept_threshold
         self._place = bundle.place
         self._engine = bundle.load()
 
     def predict(self, images: "Iterable[Image]") -> Predictions:
-        """Predict the digits of pictures, as `digitmill.score` does; one that cannot be read fails alone.
+        """Predict the digits of pictures, like `digitmill.score`. A picture that cannot be read fails alone.
 
         Args:
-            images: paths (`str` or `pathlib.Path`) and URIs, files as bytes, arrays and PIL images, mixed. An
-                array is uint8[height, width], or [height, width, 3 or 4] in the order red, green, blue,
-                opacity; uint16 will do too. Of a file with several pages the first one counts.
+            images: any mix of paths (`str` or `pathlib.Path`), URIs, file contents as bytes, arrays and PIL
+                images. An array is uint8 or uint16, [height, width] or [height, width, 3 or 4] with the
+                channels red, green, blue, opacity. Only the first page of a file is used.
 
         Raises:
-            UserError: for a single picture, which belongs into a list.
-            StorageError: when a bucket is out of reach.
-            EngineError: when the model can score none of many images.
+            UserError: for a single picture instead of a list.
+            StorageError: when a bucket cannot be reached.
+            EngineError: when the model cannot score any of many images.
         """
         _refuse_single(images)
         probabilities: list[np.ndarray] = [np.zeros((0, CLASSES), np.float32)]
@@ -126,7 +126,7 @@ def load(bundle: str | os.PathLike[str] | None = None, *, engine: str = EngineKi
     """Load a model bundle.
 
     Args:
-        bundle: its folder, local or in a bucket; None for the model that comes with digitmill.
+        bundle: the bundle's folder, local or in a bucket; None for the model that comes with digitmill.
         engine: `auto`, or another value of `digitmill score --engine`.
 
     Raises:
@@ -138,14 +138,14 @@ def load(bundle: str | os.PathLike[str] | None = None, *, engine: str = EngineKi
 
 
 def canonicalize(image: "Image") -> np.ndarray:
-    """Return uint8[28, 28], what a model sees of a picture: 0 is paper, 255 is ink.
+    """Return the canonical digit that a model sees: uint8[28, 28], 0 is paper, 255 is ink.
 
     Args:
-        image: as `Model.predict` takes it.
+        image: a picture in any form that `Model.predict` accepts.
 
     Raises:
-        ImageError: when there is no digit in it, or it cannot be read.
-        StorageError: when a bucket is out of reach.
+        ImageError: when the picture contains no digit or cannot be read.
+        StorageError: when a bucket cannot be reached.
     """
     with ImageReader() as reader:
         batch = decode_batch(_contents([image], reader), 1)
@@ -163,7 +163,7 @@ def _refuse_single(images: object) -> None:
 
 
 def _contents(images: "Iterable[Image]", reader: ImageReader) -> Iterator[Content]:
-    """Yield what each image holds, or why it cannot be had."""
+    """Yield the content of each image, or the error that occurred when reading it."""
     items = iter(images)
     while block := list(itertools.islice(items, _BLOCK)):
         places = [_place_of(item) for item in block]
@@ -176,7 +176,7 @@ def _contents(images: "Iterable[Image]", reader: ImageReader) -> Iterator[Conten
 
 
 def _place_of(item: object) -> str | ImageError | None:
-    """Return the URI of an image that is named, or what is wrong with its name; None for others."""
+    """Return the URI of an image given by name, or the error in its name; None for images in memory."""
     if not isinstance(item, str | os.PathLike):
         return None
     try:
@@ -186,7 +186,7 @@ def _place_of(item: object) -> str | ImageError | None:
 
 
 def _held(item: object) -> Content:
-    """Return an image that is in memory."""
+    """Return the content of an image in memory."""
     if isinstance(item, bytes):
         return item
     if not (isinstance(item, np.ndarray) or is_pillow(item)):

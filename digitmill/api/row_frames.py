@@ -1,4 +1,4 @@
-"""Rows of a run as tables of pandas and Arrow, typed by the contracts' columns."""
+"""Rows of a run as pandas and Arrow tables, with the types of their `Column` definitions."""
 
 import gzip
 import io
@@ -18,15 +18,15 @@ _PANDAS_TYPES: Final = {"string": "str", "integer": "int64", "number": "float64"
 _ARROW_TYPES: Final = {"string": "string", "integer": "int64", "number": "float64"}
 
 _MISSING: Final = ("",)
-"""Cells without a value; a carried column may hold words that readers take for one, such as NA."""
+"""Text of missing cells; words such as NA are ordinary values in carried columns."""
 
 
 def read_pandas(tables: Iterable[tuple[str, bytes]], columns: Sequence[Column]) -> "pandas.DataFrame":
-    """Return the rows of CSV, TFRecord or Parquet files, one after the other; none of them gives no rows.
+    """Return the concatenated rows of CSV, TFRecord or Parquet files; an empty table without files.
 
     Args:
         tables: name and content of each file.
-        columns: their columns.
+        columns: the columns of the files.
     """
     import pandas as pd
 
@@ -41,7 +41,7 @@ def read_pandas(tables: Iterable[tuple[str, bytes]], columns: Sequence[Column]) 
 
 
 def read_arrow(tables: Iterable[tuple[str, bytes]], columns: Sequence[Column]) -> "pyarrow.Table":
-    """Return the same rows as an Arrow table, where what is missing is null."""
+    """Return the same rows as an Arrow table, with null for missing values."""
     import pyarrow as pa
 
     schema = pa.schema([(column.name, _ARROW_TYPES[column.kind]) for column in columns])

@@ -1,4 +1,4 @@
-"""`digitmill.sample`: real digits as image files, for a first try without own data."""
+"""`digitmill.sample`: real digits as image files, for a first try without your own data."""
 
 import os
 import pathlib
@@ -10,12 +10,12 @@ _SPLITS = ("train", "validation", "test")
 
 
 def sample(folder: str | os.PathLike[str], *, split: str = "test", number: int | None = None) -> pathlib.Path:
-    """Write MNIST digits that come with digitmill to FOLDER/LABEL/NUMBER.png, as `digitmill sample` does.
+    """Write MNIST digits that come with digitmill to FOLDER/LABEL/NUMBER.png, like `digitmill sample`.
 
     Args:
-        folder: on disk, empty or not there yet.
-        split: `train`, `validation` or `test`: 4,000, 500 or 500 images; no training sees test.
-        number: of images, spread evenly over the digits; all by default.
+        folder: a local folder, which must be empty or not exist.
+        split: `train`, `validation` or `test`: 4,000, 500 or 500 images; training never uses test.
+        number: number of images, spread evenly over the digits; all by default.
 
     Returns:
         The folder.

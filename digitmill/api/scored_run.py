@@ -1,4 +1,4 @@
-"""`digitmill.score` and `digitmill.read`: whole runs, as the command makes them."""
+"""`digitmill.score` and `digitmill.read`: whole runs, like those of the command."""
 
 import os
 from collections.abc import Iterator
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """A finished scoring run: its figures from the manifest, its rows from the files that that names."""
+    """A finished scoring run: figures from its manifest, rows from its prediction files."""
 
     def __init__(self, place: str, found: Manifest) -> None:
-        """Take the output's folder, local or in a bucket, and its manifest."""
+        """Initialize from an output folder, local or in a bucket, and its manifest."""
         self.place = place
         self.manifest = found
 
@@ -43,7 +43,7 @@ class Run:
 
     @property
     def accuracy(self) -> Accuracy | None:
-        """Share of labeled images with the right digit: `value`, `interval`; None where none is labeled."""
+        """Share of labeled images with the right digit: `value`, `interval`; None without labels."""
         return self.manifest.accuracy
 
     @property
@@ -53,7 +53,7 @@ class Run:
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the command ends with: not OK where too many images failed, or a gate of `fail_on` tripped."""
+        """Exit code of the command: not OK if too many images failed or a gate of `fail_on` tripped."""
         return self._summary.exit_code
 
     @property
@@ -61,7 +61,7 @@ class Run:
         """The images without a prediction, with code and detail.
 
         Raises:
-            UserError: where pandas is not installed.
+            UserError: when pandas is not installed.
             StorageError: when a file of the run is missing or changed.
         """
         require("pandas", wanted="Run.failures")
@@ -69,17 +69,17 @@ class Run:
         return row_frames.read_pandas(((part.name, self._read(part)) for part in tables), failure.COLUMNS)
 
     def predictions(self) -> "pandas.DataFrame":
-        """Return all rows; for more than fit the memory see `batches`.
+        """Return all rows; if they do not fit in memory, use `batches`.
 
         Raises:
-            UserError: where pandas is not installed; `to_arrow` needs nothing.
+            UserError: when pandas is not installed; `to_arrow` needs no extra package.
             StorageError: when a file of the run is missing or changed.
         """
         require("pandas", wanted="Run.predictions()", otherwise="take Run.to_arrow()")
         return row_frames.read_pandas(self._tables(), self._columns())
 
     def to_arrow(self) -> "pyarrow.Table":
-        """Return all rows as an Arrow table, from which Polars, DuckDB and others take them without a copy.
+        """Return all rows as an Arrow table, which Polars, DuckDB and others read without a copy.
 
         Raises:
             StorageError: when a file of the run is missing or changed.
@@ -87,10 +87,10 @@ class Run:
         return row_frames.read_arrow(self._tables(), self._columns())
 
     def to_polars(self) -> "polars.DataFrame":
-        """Return all rows as a DataFrame of Polars.
+        """Return all rows as a Polars DataFrame.
 
         Raises:
-            UserError: where Polars is not installed.
+            UserError: when Polars is not installed.
             StorageError: when a file of the run is missing or changed.
         """
         require("polars", wanted="Run.to_polars()", otherwise="take Run.to_arrow()")
@@ -99,10 +99,10 @@ class Run:
         return polars.from_arrow(self.to_arrow())
 
     def batches(self) -> "Iterator[pandas.DataFrame]":
-        """Return an iterator of the rows, a file of the run at a time, which `rows_per_part` bounds.
+        """Return an iterator over the rows, one file at a time; `rows_per_part` of the run bounds the size.
 
         Raises:
-            UserError: where pandas is not installed; `arrow_batches` needs nothing.
+            UserError: when pandas is not installed; `arrow_batches` needs no extra package.
             StorageError: when a file of the run is missing or changed.
         """
         require("pandas", wanted="Run.batches()", otherwise="take Run.arrow_batches()")
@@ -110,7 +110,7 @@ class Run:
         return (row_frames.read_pandas([table], columns) for table in self._tables())
 
     def arrow_batches(self) -> "Iterator[pyarrow.Table]":
-        """Return an iterator of the rows as `batches`, each an Arrow table.
+        """Return an iterator over the same batches as Arrow tables.
 
         Raises:
             StorageError: when a file of the run is missing or changed.
@@ -136,9 +136,9 @@ class Run:
         return Summary(self.place, self.manifest)
 
     def _tables(self) -> Iterator[tuple[str, bytes]]:
-        """Yield name and content of each file of predictions, read when it is due."""
+        """Yield name and content of each file of predictions, read lazily."""
         for piece in pieces_of(self.manifest.parts):
-            # A CSV is read fastest.
+            # CSVs are the fastest to read.
             part = piece.get(Format.CSV) or exact_part(piece)
             yield part.name, self._read(part)
 
@@ -161,21 +161,21 @@ class Run:
 
 
 def score(*inputs: str | os.PathLike[str], output: str | os.PathLike[str], **options: Any) -> Run:
-    """Score every image of folders, files or patterns, and account for each; the job of `digitmill score`.
+    """Score every image of folders, files or patterns, and account for each, like `digitmill score`.
 
     Args:
-        inputs: on disk or in `gs://`, `s3://` or `az://`; none where `input_list` names the images.
+        inputs: paths on disk, or in `gs://`, `s3://` or `az://`; none if `input_list` names the images.
         output: folder for predictions, reports and the manifest.
         options: the flags of `digitmill score`, with underscores: `labels="folder"`, `resume=True`,
-            `include=["*.png"]`. Of what a flag takes repeatedly, one value or a list.
+            `include=["*.png"]`. A repeatable flag takes one value or a list.
 
     Returns:
-        The finished run, also where more images failed than `max_failure_rate` allows: see `Run.exit_code`.
+        The finished run, even if more images failed than `max_failure_rate` allows: see `Run.exit_code`.
 
     Raises:
         UserError: when an option or input cannot be used; nothing is written then.
         StoppedError: when the run was stopped or its storage failed; `resume=True` continues it.
-        UnreconciledError: when a listed image has no outcome; there is no manifest then.
+        UnreconciledError: when a listed image has no outcome; no manifest is written then.
     """
     asked = ScoreOptions.from_keywords({"inputs": inputs, "output": output, **options})
     if not asked.inputs and asked.input_list is None:
@@ -187,10 +187,10 @@ def score(*inputs: str | os.PathLike[str], output: str | os.PathLike[str], **opt
 
 
 def read(output: str | os.PathLike[str]) -> Run:
-    """Read a finished run, of `digitmill.score` or of the command.
+    """Open a finished run of `digitmill.score` or of the command.
 
     Raises:
-        UserError: when there is none in the folder.
+        UserError: when the folder does not contain a finished run.
     """
     place = place_as_given(output)
     hint = "name an output of `digitmill score`, or finish the run by resume=True"

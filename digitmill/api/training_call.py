@@ -1,4 +1,4 @@
-"""`digitmill.train`: the training job, as the command runs it."""
+"""`digitmill.train`: the training job, like the command."""
 
 import dataclasses
 import os
@@ -36,19 +36,19 @@ class Training:
 
 
 def train(*sources: str, recipe: str, output: str | os.PathLike[str], **options: Any) -> Training:
-    """Train a recipe on labeled digits and write a model bundle; the job of `digitmill train`.
+    """Train a recipe on labeled digits and write a model bundle, like `digitmill train`.
 
     Args:
-        sources: labeled images, as `--data` takes them: `folder:meters`, `tfds:mnist`, `labels:new.csv@5`;
+        sources: labeled images, as values of `--data`: `folder:meters`, `tfds:mnist`, `labels:new.csv@5`;
             none for the sample that comes with digitmill.
-        recipe: one of `digitmill recipes`.
+        recipe: name of a recipe, as listed by `digitmill recipes`.
         output: the run folder, local or in a bucket.
         options: the flags of `digitmill train`, with underscores: `epochs=10`, `init="shipped"`.
 
     Raises:
         UserError: when an option or the data cannot be used.
         JobFailedError: when training diverges, is preempted, or loses a worker.
-        StoppedError: when it was stopped, or the run folder cannot be written.
+        StoppedError: when training was stopped, or the run folder cannot be written.
     """
     data = sources[0] if len(sources) == 1 else sources or "sample"
     asked = TrainOptions.from_keywords({"recipe": recipe, "data": data, "output": output, **options})

@@ -1,8 +1,8 @@
-"""What every verb's command is made of: flags and their groups, kinds of values, `--config`, `--json`.
+"""Building blocks of every verb's command: flags and their groups, value types, `--config`, `--json`.
 
 `verb` makes a command. Its flags are the fields of an `Options` class, each declared by `flag`; a verb
-without a job of its own declares them by cloup's `option` and `argument`. `answer` prints what came out.
-`main` runs a command as the process's own, words its errors and sets the exit code.
+without its own job declares them by cloup's `option` and `argument`. `answer` prints the result. `main` runs
+a command as the main program, formats its errors and sets the exit code.
 """
 
 from cloup import OptionGroup, argument, option

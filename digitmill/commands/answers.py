@@ -1,4 +1,4 @@
-"""The answer of a verb: text for people, or JSON on standard output with all else on standard error."""
+"""The result of a verb: text for people, or JSON on standard output with all else on standard error."""
 
 import contextlib
 import json
@@ -15,13 +15,13 @@ FLAG: Final = "--json"
 
 
 def is_json_requested(arguments: Sequence[str]) -> bool:
-    """Whether a command line has `--json`, also one that click cannot parse."""
+    """Whether a command line has `--json`, even if click cannot parse it."""
     flags = arguments[: arguments.index("--")] if "--" in arguments else arguments
     return FLAG in flags
 
 
 def request_json(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    """Make the answer JSON; the callback of `--json`."""
+    """Request a JSON result; the callback of `--json`."""
     del param
     if value:
         ctx.meta[_WHERE] = sys.stdout
@@ -29,7 +29,7 @@ def request_json(ctx: click.Context, param: click.Parameter, value: bool) -> Non
 
 @contextlib.contextmanager
 def json_alone_on_stdout(ctx: click.Context) -> Iterator[None]:
-    """Context manager that leaves standard output to a JSON answer; all else goes to standard error."""
+    """Context manager that reserves standard output for the JSON result; all else goes to standard error."""
     if _WHERE not in ctx.meta:
         yield
         return
@@ -38,11 +38,11 @@ def json_alone_on_stdout(ctx: click.Context) -> Iterator[None]:
 
 
 def answer(text: str | None, data: Any) -> None:
-    """Print what a verb has found or done.
+    """Print the result of a verb.
 
     Args:
-        text: for people; None if it has been printed already.
-        data: the same in JSON's types, printed instead with `--json`.
+        text: text for people; None if it has been printed already.
+        data: the same as JSON types, printed instead of the text with `--json`.
     """
     stream: TextIO | None = click.get_current_context().meta.get(_WHERE)
     if stream is None:

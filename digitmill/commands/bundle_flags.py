@@ -26,7 +26,7 @@ def model(*, group: OptionGroup) -> Any:
 
 
 def engine(*more: str, group: OptionGroup) -> Any:
-    """Return the field `engine: str`: an engine for scoring, or another one that the verb offers."""
+    """Return the field `engine: str`: an engine for scoring, or one of `more` that the verb offers."""
     return flag(
         "Engine for the model; auto is saved_model if TensorFlow sees a GPU, else the bundle's default, or"
         " where a run has many images the fastest that is installed.",

@@ -27,10 +27,10 @@ from schemas.errors import (
 
 
 def main(command: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the group of all verbs, or one by itself, and exit with its `ExitCode`.
+    """Run the group of all verbs, or a single verb, and exit with its `ExitCode`.
 
-    A verb that is started as a module, such as `python -m pipelines.score`, takes the same flags and prints
-    the same errors and help as `digitmill score`.
+    A verb started as a module, such as `python -m pipelines.score`, takes the same flags and prints the same
+    errors and help as `digitmill score`.
     """
     standard_streams.secure()
     given = sys.argv[1:] if arguments is None else list(arguments)

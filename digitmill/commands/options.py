@@ -1,7 +1,7 @@
 """The options of a verb: a frozen dataclass, each field of which declares one flag.
 
-A field is the only place that a flag has. From it follow the flag and its help, the key in `run.yaml`, the
-words in printed commands, the check of its value, and where a run records it:
+A field is the single definition of a flag. It determines the flag and its help, the key in `run.yaml`, the
+words in printed commands, the check of the value, and where a run records it:
 
     @dataclasses.dataclass(frozen=True)
     class ScoreOptions(Options):
@@ -50,7 +50,7 @@ _SHORT: Final = {"inputs": ("-i",), "model": ("-m",), "output": ("-o",)}
 
 
 class Effect(enum.Enum):
-    """What a flag changes, which decides where its value is recorded besides `run.yaml`."""
+    """What a flag affects, which decides where its value is recorded besides `run.yaml`."""
 
     RESULT = "what is scored, packed or trained: recorded, and a resumed run has the same"
     REPORT = "how the result is reported: recorded"
@@ -87,19 +87,19 @@ def flag(
     secret: bool = False,
     **settings: Any,
 ) -> Any:
-    """Return a dataclass's field that declares a flag.
+    """Return a dataclass field that declares a flag.
 
     Args:
-        meaning: its help.
-        names: the flag's, where they are not the field's with hyphens.
-        group: under which the help lists it.
-        default: the field's.
+        meaning: help text of the flag.
+        names: names of the flag, if they differ from the field's name with hyphens.
+        group: group that lists the flag in the help.
+        default: default of the field.
         required: whether field and flag have no default.
-        effect: what it changes.
-        always: whether `run.yaml` and printed commands have the value even where it is the default.
-        secret: whether `run.yaml` leaves the value out, and printed commands show the metavar instead.
+        effect: what the flag affects.
+        always: whether `run.yaml` and printed commands include the value even if it is the default.
+        secret: whether `run.yaml` omits the value, and printed commands show the metavar instead.
         settings: more arguments of `cloup.option`. Type and multiplicity follow from the field's annotation.
-            `fallback` is what the command line gives a field that has no default.
+            `fallback` is the command line's default for a field without a default.
     """
     if "fallback" in settings:
         settings |= {"default": settings.pop("fallback"), "required": False}
@@ -110,21 +110,21 @@ def flag(
 
 
 def positional(*, default: Any = dataclasses.MISSING, **settings: Any) -> Any:
-    """Return a dataclass's field that declares an argument without a flag; see `flag`."""
+    """Return a dataclass field that declares a positional argument; see `flag`."""
     parameter = _Parameter(cloup.argument, (), settings, Effect.RUN)
     return dataclasses.field(default=default, metadata={_KEY: parameter})
 
 
 def beam_flags(metavar: str = "[BEAM FLAGS]...") -> Any:
-    """Return the field `beam_flags`: the command line without the verb's own flags."""
+    """Return the field `beam_flags`: everything on the command line but the verb's own flags."""
     return positional(metavar=metavar, nargs=-1, type=click.UNPROCESSED, default=())
 
 
 class Options:
-    """The options of a verb; its subclasses are frozen dataclasses.
+    """Base class of a verb's options; subclasses are frozen dataclasses.
 
     Raises:
-        UserError: when a field has a value that its flag does not take.
+        UserError: when a field has a value that its flag does not accept.
     """
 
     VERB: ClassVar[str]
@@ -142,17 +142,17 @@ class Options:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
-        """Return the options that a command line gives, by field."""
+        """Return the options from the values of a command line, by field."""
         return cls(**given)
 
     @classmethod
     def from_keywords(cls, given: Mapping[str, Any]) -> Self:
-        """Return the options that a call in Python gives, by field, with the command line's defaults.
+        """Return the options from the keywords of a Python call, with the command line's defaults.
 
-        Of what a flag takes repeatedly, one value will do; members of enumerations are given by their words.
+        A repeatable flag takes one value or several; members of enumerations are given as their texts.
 
         Raises:
-            UserError: when there is no such option, one is missing, or a flag would not take its value.
+            UserError: when an option is unknown or missing, or a flag does not accept its value.
         """
         fields = {field.name: field for field in _fields(cls)}
         for name in given:
@@ -184,8 +184,8 @@ class Options:
         """Return the command line that repeats the run.
 
         Args:
-            resume: whether the command resumes the run, also if the options do not.
-            output: another output folder for the same work; None for the options' own.
+            resume: whether the command resumes the run, even if the options do not.
+            output: another output folder for the same work; None for the original one.
         """
         left_out = ("resume", run_config.BEAM_FLAGS, "output" if output else "")
         words = [
@@ -201,17 +201,17 @@ class Options:
         return command_line(self.VERB, *words, *getattr(self, run_config.BEAM_FLAGS, ()))
 
     def recorded(self, effect: Effect) -> dict[str, Any]:
-        """Return the values of all flags with an effect, given or not, by field, in JSON's types."""
+        """Return the values of all flags with this effect, given or not, by field, as JSON types."""
         return {name: _recordable(getattr(self, name)) for name in self.defaults(effect)}
 
     @classmethod
     def defaults(cls, effect: Effect) -> dict[str, Any]:
-        """Return the defaults of all flags with an effect, by field, in JSON's types."""
+        """Return the defaults of all flags with this effect, by field, as JSON types."""
         fields = (field for field in _fields(cls) if _parameter(field).effect is effect)
         return {field.name: _recordable(field.default) for field in fields}
 
     def places(self) -> Iterator[tuple[str, str]]:
-        """Yield the flags that name a folder, local or in a bucket, each with what it names."""
+        """Yield the flags that name a folder, local or in a bucket, with their values."""
         for field, value in self._given():
             if isinstance(_click_settings(field).get("type"), Place):
                 for each in value if isinstance(value, tuple) else (value,):
@@ -226,7 +226,7 @@ class Options:
 
 
 def flags(*options: type[Options]) -> Callable[[Callable], Callable]:
-    """Return the decorator that adds the flags of all fields in order; the first of each name counts."""
+    """Return a decorator that adds the flags of all fields in order; the first flag of each name wins."""
     fields: dict[str, dataclasses.Field] = {}
     for each in itertools.chain.from_iterable(map(_fields, options)):
         fields.setdefault(each.name, each)
@@ -241,7 +241,7 @@ def flags(*options: type[Options]) -> Callable[[Callable], Callable]:
 
 
 def command_line(verb: str, *arguments: str) -> str:
-    """Return a command for a shell as one line, even if arguments hold newlines."""
+    """Return a shell command on one line, even if arguments contain newlines."""
     return " ".join(["digitmill", verb, *map(_quoted, arguments)])
 
 

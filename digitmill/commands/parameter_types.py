@@ -1,4 +1,4 @@
-"""Kinds of values that flags take."""
+"""Value types of flags."""
 
 import pathlib
 import re
@@ -14,7 +14,7 @@ _ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class FiniteRange(click.FloatRange):
-    """A number within bounds; NaN and infinities are refused."""
+    """A number within bounds; rejects NaN and infinities."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the number."""
@@ -34,7 +34,7 @@ class ValueChoice(click.Choice):
 
 
 class NameSet(click.ParamType):
-    """One or more names, separated by commas, in one spelling; None for the usual ones."""
+    """One or more names, separated by commas, in a normalized order; None for the default."""
 
     name = "names"
 
@@ -44,7 +44,7 @@ class NameSet(click.ParamType):
         self._usual = set(map(str, usual))
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | None:
-        """Return the names in their order; from Python they may be a list."""
+        """Return the names in the defined order; Python callers may pass a list."""
         given = value.split(",") if isinstance(value, str) else map(str, value)
         found = {name.strip().lower() for name in given} - {""}
         if not found or not found <= {*self._names}:
@@ -53,7 +53,7 @@ class NameSet(click.ParamType):
 
 
 class LocalPath(click.Path):
-    """A path on this machine's disk, as a `pathlib.Path`; what may be in a bucket too is a `Place`."""
+    """A local path, as a `pathlib.Path`; see `Place` for paths that may be in a bucket."""
 
     def __init__(self) -> None:
         super().__init__(path_type=pathlib.Path)
@@ -67,7 +67,7 @@ class LocalPath(click.Path):
 
 
 class Place(click.ParamType):
-    """A path or a URI, passed on as it was typed; shells complete it as a path."""
+    """A path or a URI, passed on unchanged; shells complete it as a path."""
 
     name = "place"
 
@@ -76,7 +76,7 @@ class Place(click.ParamType):
         self._kind = kind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the place; a flag in its stead means that the place was forgotten."""
+        """Return the path or URI; reject a flag, which means that the path was forgotten."""
         if isinstance(value, str) and value.startswith("--"):
             self.fail(f"{value!r} is a flag, not a path. A path of that name is ./{value}.", param, ctx)
         return value
@@ -84,7 +84,7 @@ class Place(click.ParamType):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Leave it to the shell."""
+        """Let the shell complete paths."""
         del ctx, param
         return [CompletionItem(incomplete, type=self._kind)]
 

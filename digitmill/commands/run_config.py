@@ -29,7 +29,7 @@ _READ: Final = "digitmill.config"
 """Key of the click context under which the content of the file stands."""
 
 _MOST_VALUES: Final = 100_000
-"""Values that aliases in a file of any length may stand for."""
+"""Maximum number of values after expanding a file's aliases."""
 
 _SECRET: Final = re.compile(
     r"secret|token|passw|credential|connection_string|access_key|api_?key|private_key|sas_|\bsign$",
@@ -41,7 +41,7 @@ _SECRET_VALUE: Final = re.compile(
 
 
 def to_text(verb: str, settings: Mapping[str, object]) -> str:
-    """Return the file that repeats a run, of settings by the names of their flags."""
+    """Return the text of the file that repeats a run, from settings by flag name."""
     import yaml
 
     kept = {name: _plain(value) for name, value in settings.items()}
@@ -83,7 +83,7 @@ def _take_secrets(kept: dict[str, Any]) -> list[str]:
 
 
 def hide_secrets(words: Iterable[str]) -> Iterator[str]:
-    """Yield the words of a command line with `...` in the place of values that may be secret."""
+    """Yield the words of a command line, with `...` instead of values that may be secret."""
     follows = False
     for word in words:
         flag, has_value, _ = word.partition("=")
@@ -117,7 +117,7 @@ def load(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
     """Take the verb's defaults from a section of the file; the callback of `--config`.
 
     Raises:
-        UserError: when the file cannot be read, has no such section, or names what the verb does not take.
+        UserError: when the file cannot be read, has no section for the verb, or names an unknown flag.
     """
     del param
     if path is None:
@@ -139,7 +139,7 @@ def load(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
 
 
 def join_beam_flags(ctx: click.Context) -> None:
-    """Put Beam's flags of the file before those of the command line: Beam takes the last of two."""
+    """Put the file's Beam flags before those of the command line: Beam uses the last of two."""
     given = ctx.params.get(BEAM_FLAGS)
     if given and ctx.get_parameter_source(BEAM_FLAGS) is ParameterSource.COMMANDLINE:
         ctx.params[BEAM_FLAGS] = (*ctx.meta.get(_READ, {}).get(BEAM_FLAGS, ()), *given)

@@ -9,10 +9,10 @@ from typing import Any, TextIO
 
 
 def secure() -> None:
-    """Open closed descriptors 0 to 2 on /dev/null, and drop what cannot be written to standard streams.
+    """Open closed descriptors 0 to 2 on /dev/null, and ignore failed writes to standard streams.
 
-    Call it before any file is opened: the next file would get a closed descriptor's number, and what native
-    libraries print would go there.
+    Call it before opening any file, which would otherwise get the number of a closed descriptor and with it
+    the output of native libraries.
     """
     closed = [number for number in range(3) if not _is_open(number)]
     for number in closed:
@@ -50,7 +50,7 @@ def _dropping(stream: TextIO | None, number: int) -> TextIO:
 
 
 def lost_output() -> str:
-    """Return why standard output could not be written; empty if it was, or if its reader has gone."""
+    """Return why writing to standard output failed; empty if it did not, or if its reader has exited."""
     with contextlib.suppress(ValueError):  # a closed stream
         sys.stdout.flush()
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)

@@ -1,4 +1,4 @@
-"""Stops a verb on SIGTERM, which schedulers send, and on Ctrl-C, wherever in the code the signal arrives."""
+"""Stops a verb on SIGTERM, which schedulers send, and on Ctrl-C, wherever the signal arrives."""
 
 import contextlib
 import os
@@ -16,10 +16,10 @@ _AGAIN_SECONDS: Final = 0.01
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator["StopSignals"]:
-    """Context manager in which a stop signal raises KeyboardInterrupt, at the latest when it ends.
+    """Context manager in which a stop signal raises KeyboardInterrupt, on exit at the latest.
 
-    A second signal ends the process at once. Contexts within one share its signals. In other threads than the
-    main one, which alone can handle signals, it does nothing.
+    A second signal ends the process at once. Nested contexts share the signals of the outer one. Does nothing
+    outside the main thread, because only the main thread can handle signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield StopSignals()
@@ -37,7 +37,7 @@ def stop_signals() -> Iterator["StopSignals"]:
 
 
 def stop_verb() -> None:
-    """Stop the verb that runs in this process as a stop signal would, from any of its threads."""
+    """Stop the verb running in this process, like a stop signal; callable from any thread."""
     handler = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     main = threading.main_thread().ident
     # Without a verb nobody handles the signal, and it would kill the process.
@@ -49,7 +49,7 @@ class StopSignals:
     """The stop signals of a process.
 
     Attributes:
-        requested: whether one has arrived.
+        requested: whether a signal has arrived.
     """
 
     def __init__(self) -> None:

@@ -24,7 +24,7 @@ _VERBOSITY: Final = "digitmill.verbosity"
 """Key of the click context under which `quiet` or `verbose` stands, if it is given."""
 
 HELP: Final = HelpFormatter.settings(theme=_THEME, max_width=100)
-"""The look of help; colors and bold print are for terminals only."""
+"""Format of the help text; colors and bold print are for terminals only."""
 
 
 class Verb(cloup.Command):
@@ -39,7 +39,7 @@ class Verb(cloup.Command):
         return rest
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run it."""
+        """Run the command."""
         with _verbosity(ctx), answers.json_alone_on_stdout(ctx), _misspelled_rather_than_missing(ctx):
             return super().invoke(ctx)
 
@@ -90,7 +90,7 @@ def _close_suggestions_only() -> Iterator[None]:
 
 
 def close_flags(word: str, flags: Iterable[str], *, most: int = 3) -> list[str]:
-    """Return the flags that a misspelled one may mean, the closest first; their dashes do not count."""
+    """Return the flags closest to a misspelled one, ignoring dashes, closest first."""
     by_name = {flag.lstrip("-"): flag for flag in flags}
     return [by_name[name] for name in difflib.get_close_matches(word.lstrip("-"), by_name, n=most)]
 
@@ -104,10 +104,10 @@ def _unknown(ctx: click.Context, words: Sequence[str]) -> Iterator[str]:
 def verb(
     name: str | None = None, *, short_help: str, options: type[Options] | None = None, **settings: Any
 ) -> Callable[[Callable], Verb]:
-    """Return the decorator that makes a function a verb, with `--config` and `--json`.
+    """Return a decorator that makes a function a verb, with `--config` and `--json`.
 
-    The fields of `options`, the class of the function's first argument, declare the verb's flags; `settings`
-    are what `cloup.command` takes beside.
+    The fields of `options`, the class of the function's first argument, declare the verb's flags. `settings`
+    are further arguments of `cloup.command`.
     """
     context = {
         "help_option_names": ["-h", "--help"],
@@ -136,7 +136,7 @@ def _taking(options: type[Options], function: Callable) -> Callable:
 
 
 def flags_of_verb() -> list[str]:
-    """Return the flags of the verb that runs, for suggestions; none outside of a command."""
+    """Return the flags of the running verb, for suggestions; empty outside a command."""
     ctx = click.get_current_context(silent=True)
     return [flag for param in ctx.command.params for flag in param.opts if flag[:2] == "--"] if ctx else []
 

@@ -1,4 +1,4 @@
-"""How much a verb prints while it works: `--quiet` drops progress, `--verbose` adds logs of libraries."""
+"""How much a verb prints while it works: `--quiet` drops progress, `--verbose` adds library logs."""
 
 import contextlib
 import logging
@@ -12,7 +12,7 @@ _state = {"quiet": False}
 
 
 def is_quiet() -> bool:
-    """Whether only errors, warnings and a JSON answer are wanted."""
+    """Whether to print only errors, warnings and the JSON result."""
     return _state["quiet"]
 
 
@@ -30,7 +30,7 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def verbose() -> Iterator[None]:
-    """Context manager in which libraries log to standard error from INFO on, TensorFlow included."""
+    """Context manager in which libraries, including TensorFlow, log INFO and above to standard error."""
     os.environ.setdefault(LEVEL, "0")
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

@@ -1,8 +1,8 @@
-"""What a model's confidence is worth: its calibration, and the accept threshold that keeps a promise.
+"""How far a model's confidence can be trusted: its calibration, and accept thresholds with a guarantee.
 
-NumPy and SciPy only, for both jobs: training fits the first temperature and threshold, `digitmill calibrate`
-those for an owner's digits, and `digitmill audit` asks whether the promise was kept. Workers load `scaling`
-alone, which needs no SciPy.
+Uses only NumPy and SciPy. Training fits the first temperature and threshold, `digitmill calibrate` fits those
+for an owner's digits, and `digitmill audit` checks whether the guarantee holds. Workers only load `scaling`,
+which does not need SciPy.
 """
 
 __all__ = [

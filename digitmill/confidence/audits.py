@@ -1,4 +1,4 @@
-"""What audits of one run or of several say about the errors among accepted images, and about a promise."""
+"""Evaluates audits of one or several runs: errors among accepted images, and whether a guarantee holds."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from schemas.model.trust import DELTA
 
 
 def judge_audit(*, run: str, target: float | None, labeled: int, wrong: int, **counts: int) -> Audit:
-    """Return the audit of a run, from how many of its labeled images are wrong; `counts` are the others."""
+    """Return the audit of a run from its numbers of labeled and wrong images; `counts` are other fields."""
     interval = exact_interval(wrong, labeled, 0.05)
     return Audit(
         run=run,
@@ -23,10 +23,11 @@ def judge_audit(*, run: str, target: float | None, labeled: int, wrong: int, **c
 
 
 def sum_audits(audits: Sequence[Audit]) -> Audit:
-    """Return the audit of all accepted images of some runs, at least one.
+    """Return the combined audit of all images accepted by at least one run.
 
-    Samples of one size are no random sample of runs of different size: each run's rate counts by its accepted
-    images. What runs without labels have accepted may all be right or all be wrong.
+    Each run's error rate is weighted by its number of accepted images, because runs of different sizes have
+    samples of the same size. The interval allows that images accepted by runs without labels are all right
+    or all wrong.
     """
     if len(audits) == 1:
         return audits[0]

@@ -33,7 +33,7 @@ def measure(probabilities: np.ndarray, labels: np.ndarray) -> Calibration:
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean gap between confidence and accuracy over bins of confidence, weighted by images."""
+    """Return the mean gap between confidence and accuracy over confidence bins, weighted by images."""
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = probabilities.argmax(axis=1) == labels
     surplus = np.bincount(bin_of(confidence, ECE_BINS), weights=confidence - right, minlength=ECE_BINS)
@@ -46,7 +46,7 @@ def bin_of(confidence: np.ndarray, bins: int) -> np.ndarray:
 
 
 def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Return the temperature that minimizes the log loss; 1 unless that and the calibration error improve.
+    """Return the temperature that minimizes log loss; 1 unless both log loss and calibration error improve.
 
     Args:
         probabilities: float[N, 10], on images that the model was not trained on.
@@ -65,7 +65,7 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def coverage_at(probabilities: np.ndarray, labels: np.ndarray, threshold: float) -> Coverage:
-    """Return coverage and accuracy at a threshold."""
+    """Return the coverage and accuracy of an accept threshold."""
     accepted = probabilities.max(axis=1) >= threshold
     right = accepted & (probabilities.argmax(axis=1) == labels)
     return Coverage(float(threshold), int(accepted.sum()), int(right.sum()), len(labels))

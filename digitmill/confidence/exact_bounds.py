@@ -1,7 +1,7 @@
-"""Exact bounds of a rate of errors, after Clopper and Pearson.
+"""Exact bounds of an error rate, after Clopper and Pearson.
 
 C. J. Clopper and E. S. Pearson, "The use of confidence or fiducial limits illustrated in the case of the
-binomial", Biometrika 26, 1934. Of a sample without replacement, which an audit is, they are on the safe side.
+binomial", Biometrika 26, 1934. For a sample without replacement, such as an audit, they are conservative.
 """
 
 import math
@@ -11,28 +11,28 @@ from scipy.special import bdtr, betaincinv
 
 
 def upper_bound(wrong: int, images: int, delta: float) -> float:
-    """Return the rate that the true one exceeds with probability `delta` at most; 1 without images."""
+    """Return a bound that the true error rate exceeds with probability `delta` at most; 1 without images."""
     return float(betaincinv(wrong + 1, images - wrong, 1 - delta)) if wrong < images else 1.0
 
 
 def lower_bound(wrong: int, images: int, delta: float) -> float:
-    """Return the rate that the true one falls below with probability `delta` at most; 0 without images."""
+    """Return a bound that the true error rate is below with probability `delta` at most; 0 without images."""
     return float(betaincinv(wrong, images - wrong + 1, delta)) if wrong else 0.0
 
 
 def exact_interval(wrong: int, images: int, delta: float) -> tuple[float, float]:
-    """Return the interval that misses the true rate with probability `delta` at most."""
+    """Return an interval that misses the true error rate with probability `delta` at most."""
     return lower_bound(wrong, images, delta / 2), upper_bound(wrong, images, delta / 2)
 
 
 def weighted_interval(rate: float, heaviest: float, delta: float) -> tuple[float, float]:
-    """Return the interval that misses a weighted mean of rates with probability `delta` at most.
+    """Return an interval that misses a weighted mean of error rates with probability `delta` at most.
 
-    Each image of a sample counts by a weight: one of a small sample of a large run by more than one of a
-    large sample of a small run. A sum of such terms is no more spread than a Poisson variable that counts in
-    steps of the heaviest one, so Chernoff's bound for that one holds (H. Chernoff, "A measure of asymptotic
+    Each sampled image has a weight: an image from a small sample of a large run weighs more than one from a
+    large sample of a small run. The weighted sum has no larger tails than a Poisson variable in steps of the
+    heaviest weight, so Chernoff's bound for that variable holds (H. Chernoff, "A measure of asymptotic
     efficiency for tests of a hypothesis based on the sum of observations", Annals of Mathematical Statistics
-    23, 1952). Where all weights are alike it is up to a fifth wider than `exact_interval`.
+    23, 1952). With equal weights, the interval is up to a fifth wider than `exact_interval`.
 
     Args:
         rate: sum of the weights of the wrong images.
@@ -52,10 +52,10 @@ def weighted_interval(rate: float, heaviest: float, delta: float) -> tuple[float
 
 
 def images_needed(wrong: int, rate: float, delta: float) -> int:
-    """Return the fewest images with so many wrong ones whose `upper_bound` is `rate` or less.
+    """Return the smallest number of images, `wrong` of them wrong, with an `upper_bound` of at most `rate`.
 
     Args:
-        wrong: number of wrong ones.
+        wrong: number of wrong images.
         rate: above 0.
         delta: in (0, 1).
     """

@@ -1,8 +1,8 @@
-"""Chooses an accept threshold whose promise holds with a known probability, from labeled images.
+"""Chooses an accept threshold with a statistical guarantee, from labeled images.
 
-The promise: of the images that the threshold accepts, a share of at most `1 - target` is wrong. It may be
-broken with probability `delta` at most, over the draw of the labeled images, whatever the model and its
-confidences. The labeled images must be a random sample of those that are scored later.
+The guarantee: at most a share `1 - target` of the images that the threshold accepts is wrong. It fails with
+probability `delta` at most, over the draw of the labeled images, for any model and any confidences. The
+labeled images must be a random sample of the images that are scored later.
 
 The method is split fixed sequence testing of A. N. Angelopoulos, S. Bates, E. J. Candès, M. I. Jordan and L.
 Lei, "Learn then Test: Calibrating Predictive Algorithms to Achieve Risk Control", 2021
@@ -10,11 +10,11 @@ Lei, "Learn then Test: Calibrating Predictive Algorithms to Achieve Risk Control
 bound are those of Y. Geifman and R. El-Yaniv, "Selective Classification for Deep Neural Networks", 2017
 (https://arxiv.org/abs/1705.08500):
 
-1. The thresholds of a grid that no image chose are tested from a strict one downwards, each at the full
-   `delta`: given how many images it accepts, the number of wrong ones is binomial, and the test is exact. The
-   first threshold that fails ends the sequence, and the last one that passed is the answer.
-2. The strictest thresholds accept too few images to pass any test. Where the sequence begins is chosen on a
-   part of the images that is tested nowhere. So the choice costs none of `delta`.
+1. The thresholds of a fixed grid are tested from a strict one downward, each at the full `delta`: given the
+   number of accepted images, the number of wrong ones is binomial, and the test is exact. The sequence ends
+   at the first threshold that fails; the result is the last one that passed.
+2. The strictest thresholds accept too few images to pass any test. The start of the sequence is chosen on a
+   part of the images that is not used for tests, so the choice costs none of `delta`.
 """
 
 import bisect
@@ -53,12 +53,12 @@ _MOST_ERRORS: Final = 10_000
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Answers:
-    """Answers of a model on labeled images, sorted by confidence, highest first.
+    """Predictions of a model on labeled images, sorted by confidence, highest first.
 
     Attributes:
-        confidence: float[N], of the predicted digits.
-        wrong: int64[N + 1], how many of the first 0, 1, … answers are wrong.
-        doubt: float64[N + 1], how many of them the confidences expect to be wrong.
+        confidence: float[N], confidences of the predicted digits.
+        wrong: int64[N + 1], number of wrong predictions among the first 0, 1, … ones.
+        doubt: float64[N + 1], the same number as expected from the confidences.
     """
 
     confidence: np.ndarray
@@ -67,27 +67,27 @@ class Answers:
 
     @classmethod
     def of(cls, confidence: np.ndarray, right: np.ndarray) -> Self:
-        """Return the answers with confidences float[N] that are right or not, bool[N]."""
+        """Sort predictions, given their confidences, float[N], and whether they are right, bool[N]."""
         order = np.argsort(-confidence, kind="stable")
         ranked = confidence[order].astype(np.float64)
         return cls(ranked, _sums(~right[order]), _sums(1 - ranked))
 
     def accepted(self, thresholds: np.ndarray) -> np.ndarray:
-        """Return how many answers each of the thresholds accepts, int64."""
+        """Return how many predictions each threshold accepts, int64."""
         return len(self.confidence) - np.searchsorted(self.confidence[::-1], thresholds, side="left")
 
 
 @dataclasses.dataclass(frozen=True)
 class Shortfall:
-    """What is missing where no threshold is sure to keep a promise.
+    """How many labeled images are missing if no threshold can be guaranteed.
 
     Attributes:
-        target: the accuracy that was to be promised.
-        images: labeled images that there are.
-        needed: labeled images that are likely to be enough, in total; None where none of them are.
-        coverage: share of images that the threshold would accept then.
-        most_needed: labeled images for the threshold that accepts most, without too many more.
-        most_coverage: the share that it accepts.
+        target: the requested accuracy.
+        images: number of labeled images given.
+        needed: total number of labeled images that is probably enough; None if no number is.
+        coverage: share of images that the threshold would accept with this number.
+        most_needed: number of labeled images for higher coverage, if not many times as many.
+        most_coverage: share of images that the threshold would accept with that number.
     """
 
     target: float
@@ -110,17 +110,17 @@ class Shortfall:
 
 
 def least_images(target: float, delta: float = DELTA) -> int:
-    """Return how many accepted images show a target if all of them are right."""
+    """Return how many accepted images prove a target if all of them are right."""
     return images_needed(0, 1 - target, delta)
 
 
 def tuning_part(images: int) -> int:
-    """Return how many of the labeled images are not tested."""
+    """Return how many of the labeled images are reserved for choosing where the tests begin."""
     return min(MOST_TUNING, round(TUNING_SHARE * images))
 
 
 def choose_tuning(digits: np.ndarray) -> np.ndarray:
-    """Return which images are not tested, bool[N]: by a hash of their pixels, so the same in any order.
+    """Return which images are not tested, bool[N], by a hash of their pixels: independent of their order.
 
     Args:
         digits: uint8[N, 28, 28] canonical digits.
@@ -134,15 +134,15 @@ def choose_tuning(digits: np.ndarray) -> np.ndarray:
 def guarantee(
     confidence: np.ndarray, right: np.ndarray, *, tuning: np.ndarray, target: float, delta: float = DELTA
 ) -> Guarantee | Shortfall:
-    """Return the lowest threshold that keeps a promise, or what is missing for one.
+    """Return the lowest threshold that can be guaranteed, or what is missing for one.
 
     Args:
-        confidence: float[N], of the predicted digits. What made it may have seen the images of
-            `tuning`, but no others.
-        right: bool[N]; false for an image without a digit, to which no answer is right.
-        tuning: bool[N], the images that are not tested; chosen without a look at the other two.
-        target: accuracy that is promised of the accepted images, in [0, 1).
-        delta: probability with which the promise may be broken, in (0, 1).
+        confidence: float[N], confidences of the predicted digits. Only the images of `tuning` may have been
+            used to fit them.
+        right: bool[N]; false for an image without a digit, for which no prediction is right.
+        tuning: bool[N], the images that are not tested; must be independent of the other two arrays.
+        target: guaranteed accuracy of the accepted images, in [0, 1).
+        delta: probability with which the guarantee may fail, in (0, 1).
     """
     rate = 1 - target
     tested = Answers.of(confidence[~tuning], right[~tuning])

@@ -1,4 +1,4 @@
-"""Applies a temperature to probabilities; with NumPy alone, because scoring workers have no SciPy."""
+"""Applies a temperature to probabilities; uses only NumPy, because scoring workers have no SciPy."""
 
 from typing import Final
 

@@ -31,8 +31,8 @@ def read_file(place: str, name: str) -> bytes:
     """Return a file of a folder, local or in a bucket.
 
     Raises:
-        OSError: when it is local and cannot be read, is no regular file, or a link leads out of the folder.
-        UserError: when it is an object that cannot be read.
+        OSError: when a local file cannot be read, is not a regular file, or is a link out of the folder.
+        UserError: when an object cannot be read.
     """
     if is_object(place):
         return read_place(f"{place.rstrip('/')}/{name}")
@@ -60,10 +60,10 @@ def _read_local_file(folder: pathlib.Path, name: str) -> bytes:
 
 
 def read_card(place: str) -> bytes:
-    """Return the bytes of a bundle's card, which says whether a folder is a bundle.
+    """Return the bytes of a bundle's card. A folder without a card is not a bundle.
 
     Raises:
-        UserError: when it cannot be read.
+        UserError: when the card cannot be read.
     """
     try:
         return read_bundle_file(place, bundle.CARD)

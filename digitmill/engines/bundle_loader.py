@@ -23,12 +23,12 @@ from schemas.model.model_card import ModelCard
 
 @dataclasses.dataclass(frozen=True)
 class Bundle:
-    """A bundle that was checked; small unless it is `carried`, so that it can be sent to every worker.
+    """A checked bundle; small enough to send to every worker, unless files are `carried`.
 
     Attributes:
-        place: its folder, as an absolute path or a URI.
-        digest: SHA-256 of the card's bytes; the card holds the digest of every other file.
-        carried: files that travel with it, by name.
+        place: the bundle's folder, as an absolute path or a URI.
+        digest: SHA-256 of the card's bytes; the card has the digest of every other file.
+        carried: content of files to send along, by name.
     """
 
     place: str
@@ -39,36 +39,36 @@ class Bundle:
 
     @property
     def engine_files(self) -> Sequence[str]:
-        """The files that its engine reads; only such as the card names."""
+        """The files that the bundle's engine reads, all of them named by the card."""
         if self.engine.kind is not EngineKind.SAVED_MODEL:
             return [self.engine.model]
         return [name for name in self.card.files if name.startswith(f"{bundle.SAVED_MODEL}/")]
 
     def read(self, name: str) -> bytes:
-        """Return a file that the card names, as the card says.
+        """Return a file named by the card, after checking its digest.
 
         Raises:
-            UserError: when it was changed or removed.
+            UserError: when the file was changed or removed.
         """
         found = self.carried.get(name)
         return _read_verified(self.place, name, self.card) if found is None else found
 
     def carry(self) -> Self:
-        """Return the bundle together with its engine's files, so that it loads without any other copy."""
+        """Return the bundle with the content of its engine's files, so that it loads without its folder."""
         return dataclasses.replace(self, carried={name: self.read(name) for name in self.engine_files})
 
     def load(self) -> Engine:
-        """Load its model, from bytes whose digests are compared again.
+        """Load the bundle's model, checking the digests of its files again.
 
         Raises:
             UserError: when a file was changed or removed since.
-            EngineError: when this machine cannot run it.
+            EngineError: when this machine cannot run the model.
         """
         engine, temperature = self.load_model(), self.card.scoring_temperature
         return engine if temperature == 1 else TemperedEngine(engine, temperature)
 
     def load_model(self) -> Engine:
-        """Load what its files hold, without the temperature of `digitmill calibrate`; see `load`."""
+        """Load the model of the files, without the temperature of `digitmill calibrate`; see `load`."""
         files = {name: self.read(name) for name in self.engine_files}
         if self.engine.library == "openvino":
             return OpenVinoEngine(files[self.engine.model])
@@ -82,7 +82,7 @@ def open_bundle(given: str | os.PathLike[str], engine: str = EngineKind.AUTO) ->
     """Open a bundle after checking its card, digests, signature, shapes and golden batch.
 
     Args:
-        given: its folder, on disk or in a bucket.
+        given: the bundle's folder, on disk or in a bucket.
         engine: one of `EngineKind`.
 
     Raises:

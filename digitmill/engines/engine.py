@@ -1,4 +1,4 @@
-"""What an engine is, and the one of CPU workers: LiteRT, which needs no TensorFlow."""
+"""The interface of engines, and the engine of CPU workers: LiteRT, which does not need TensorFlow."""
 
 import threading
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from schemas.digit import CLASSES, SIDE
 from schemas.model.bundle import INPUT, OUTPUT, SIGNATURE
 
 BATCH: Final = 256
-"""The one batch shape that a model is given; smaller batches are padded."""
+"""The only batch size that models get; smaller batches are padded."""
 
 
 class EngineError(Exception):
@@ -20,7 +20,7 @@ class EngineError(Exception):
 
 
 class Engine(Protocol):
-    """A loaded model; threads may share it."""
+    """A loaded model. Thread-safe."""
 
     def probabilities(self, digits: np.ndarray) -> np.ndarray:
         """Return float32[N, 10] for uint8[N, 28, 28] canonical digits, any N.
@@ -64,7 +64,7 @@ class LiteRtEngine:
 
 
 class TemperedEngine:
-    """An engine whose logits are divided by a temperature once more."""
+    """An engine that divides the logits of another engine by a temperature."""
 
     def __init__(self, engine: Engine, temperature: float) -> None:
         self._engine = engine

@@ -1,4 +1,4 @@
-"""Chooses the engine that runs a bundle's model: by `--engine`, or by the card and the machine."""
+"""Chooses the engine for a bundle's model: from `--engine`, or from the card and the machine."""
 
 import dataclasses
 import os
@@ -41,24 +41,24 @@ class EngineChoice:
 
     @property
     def library(self) -> str:
-        """The distribution that runs the model."""
+        """Name of the package that runs the model."""
         if self.kind is EngineKind.SAVED_MODEL:
             return "tensorflow"
         return "openvino" if self.kind in _OPENVINO.values() else "ai-edge-litert"
 
     @property
     def model(self) -> str:
-        """The model's file in the bundle; of a SavedModel the one that makes it one."""
+        """The model's file in the bundle; for a SavedModel, its main file."""
         return _MODELS[self.kind]
 
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """What this machine has to run a model with.
+    """The hardware of this machine for running a model.
 
     Attributes:
-        gpus: GPUs that TensorFlow sees.
-        devices: GPUs that the operating system shows.
+        gpus: number of GPUs that TensorFlow can use.
+        devices: number of GPUs that the operating system shows.
     """
 
     tensorflow: bool
@@ -74,7 +74,7 @@ def this_machine() -> Machine:
 
 
 def gpu_devices(folder: pathlib.Path = pathlib.Path("/dev"), environ: Mapping[str, str] = os.environ) -> int:
-    """Return how many GPUs the operating system shows, as far as they are not hidden from CUDA."""
+    """Return how many GPUs the operating system shows, without those hidden from CUDA."""
     if environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
         return 0
     return sum(1 for _ in folder.glob("nvidia[0-9]*"))
@@ -88,7 +88,7 @@ def _seen_by_tensorflow() -> int:
 
 
 def choose(asked: str, card: ModelCard, *, machine: Machine | None = None) -> EngineChoice:
-    """Return the engine that was asked for, or the best that the bundle has on this machine.
+    """Return the requested engine, or the best one for this bundle and machine.
 
     Raises:
         UserError: when the requested engine, or every engine, cannot run this bundle here.
@@ -110,11 +110,11 @@ def has_openvino() -> bool:
 
 
 def alternatives(choice: EngineChoice, card: ModelCard) -> list[EngineKind]:
-    """Return the engines for CPUs that may be faster than the one chosen, and answer as rightly.
+    """Return the CPU engines that may be faster than the chosen one without loss of accuracy.
 
-    OpenVINO runs the same model. The float model is faster where the CPU has no instructions for 8 bits; the
-    8-bit model is left out where the card's default is the other one, as it is less accurate then. Where the
-    card has a promise, that is about the confidences of the model that it was tested with.
+    OpenVINO runs the same model. The float model is faster on CPUs without 8-bit instructions. The 8-bit
+    model is left out if the card's default is the float model, because it is less accurate then. If the card
+    has a guarantee, only engines of the same model remain: the guarantee is about its confidences.
     """
     kinds = [_OPENVINO[choice.model]] if has_openvino() else []
     other = choice.model != bundle.LITERT_MODEL and _holds(card, EngineKind.LITERT)

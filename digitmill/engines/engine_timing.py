@@ -1,4 +1,4 @@
-"""Picks the engine that is fastest on this machine, by the golden batch."""
+"""Picks the fastest engine on this machine by timing the golden batch."""
 
 import dataclasses
 import math
@@ -27,9 +27,9 @@ _MARGIN: Final = 0.85
 
 
 def fastest(opened: Bundle, *, clock: Callable[[], float] = time.process_time) -> Bundle:
-    """Return a bundle with the engine that scores its golden batch soonest; takes about half a second.
+    """Return a bundle with the engine that scores its golden batch fastest; takes about half a second.
 
-    One that cannot run here, or predicts the golden batch wrongly, is left out. A GPU's is not compared.
+    Ignores engines that cannot run here or predict the golden batch wrongly. GPU engines are not compared.
     """
     if opened.engine.kind not in CPU_KINDS:
         return opened

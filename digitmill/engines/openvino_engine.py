@@ -30,7 +30,7 @@ class OpenVinoEngine:
     """One compiled model on the CPU; threads take turns.
 
     Raises:
-        EngineError: when OpenVINO is missing, cannot read the model, or its input or output is no bundle's.
+        EngineError: when OpenVINO is missing, cannot read the model, or its inputs or outputs do not fit.
     """
 
     def __init__(self, model: bytes) -> None:

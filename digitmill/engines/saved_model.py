@@ -21,11 +21,11 @@ _FOLDERS: Final = ("assets/", "variables/")
 
 
 class SavedModelEngine:
-    """A SavedModel on the GPU that TensorFlow finds, or on the CPU, from the content of its files by path.
+    """A SavedModel on TensorFlow's first GPU, or on the CPU, given the contents of its files by path.
 
     Raises:
-        EngineError: when TensorFlow is missing, or the model cannot be loaded, has another signature than the
-            bundle's or would do more than compute.
+        EngineError: when TensorFlow is missing, or when the model cannot be loaded, has an unexpected
+            signature, or has ops that do more than compute.
     """
 
     def __init__(self, files: Mapping[str, bytes]) -> None:

@@ -13,10 +13,10 @@ class _SignalStack(ctypes.Structure):
 
 @contextlib.contextmanager
 def kept_signal_stack() -> Iterator[None]:
-    """Context manager that gives this thread its signal stack back at the end.
+    """Context manager that restores this thread's signal stack on exit.
 
     Raises:
-        OSError: when the system does not tell or take the stack.
+        OSError: when the system cannot read or set the stack.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     before = _SignalStack()

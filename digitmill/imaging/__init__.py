@@ -1,6 +1,6 @@
-"""From file bytes to the one canonical digit; the same code for training and for scoring.
+"""Converts file bytes to canonical digits; the same code for training and scoring.
 
-`batch.decode_batch` takes many images and `decode.decode` one file; `page_reading` gives a file's pages;
+`batch.decode_batch` takes many images and `decode.decode` one file; `page_reading` returns a file's pages;
 `canonical.canonicalize` takes pixels, and `held_pictures` the arrays and PIL images of Python code.
 """
 

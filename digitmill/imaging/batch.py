@@ -1,4 +1,4 @@
-"""Decodes many images into one array, with each image's error where there is no digit."""
+"""Decodes many images into one array, with an error for each image without a digit."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -25,8 +25,8 @@ class DigitBatch:
     """Decoded images, in the order given.
 
     Attributes:
-        digits: uint8[N, 28, 28] canonical digits; zeros where there is an error.
-        errors: N entries, None where the digit is valid.
+        digits: uint8[N, 28, 28] canonical digits; zeros for images with an error.
+        errors: N entries, None for valid digits.
     """
 
     digits: np.ndarray
@@ -34,15 +34,15 @@ class DigitBatch:
 
 
 def decode_batch(contents: Iterable[Content], size: int) -> DigitBatch:
-    """Decode and canonicalize `size` images; a bad one affects its own slot alone.
+    """Decode and canonicalize `size` images; a bad image affects only its own slot.
 
     Args:
-        contents: each image's bytes, or a page of a file, or the error that reading it met; taken one at a
-            time, so that an iterator need hold only one image in memory.
-        size: how many images `contents` gives.
+        contents: each image's bytes, a page of a file, or the error that occurred when reading it; consumed
+            one at a time, so an iterator needs to hold only one image in memory.
+        size: number of images in `contents`.
 
     Raises:
-        ValueError: when `contents` gives another number of images.
+        ValueError: when `contents` has another number of images.
     """
     batch = _Batch(size)
     # libpng's and libjpeg's warnings do not say which image they are about.
@@ -114,7 +114,7 @@ def _digit_of(content: Page | ImageError) -> np.ndarray:
 
 
 def canonical_batch(pictures: Sequence[np.ndarray] | np.ndarray) -> DigitBatch:
-    """Canonicalize decoded pictures of one or many sizes; a bad one affects only its own slot."""
+    """Canonicalize decoded pictures of equal or different sizes; a bad one affects only its own slot."""
     digits = np.zeros((len(pictures), SIDE, SIDE), np.uint8)
     errors: list[ImageError | None] = [None] * len(pictures)
     if all(picture.shape == _NATIVE and picture.itemsize == 1 for picture in pictures):

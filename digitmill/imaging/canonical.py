@@ -1,16 +1,16 @@
 """Turns a picture of one digit on paper into the canonical digit, a picture like MNIST's.
 
 First it removes what a camera or a form adds: transparency, depth, polarity, uneven light, ruled lines,
-boxes, frames, margins, specks; within a frame it looks again. Then it does what MNIST's makers did to their
-scans: crop, fit into 20 x 20, center by mass.
+boxes, frames, margins and specks; inside a frame it repeats the search. Then it treats the digit as MNIST's
+makers treated their scans: crop, fit into 20 x 20, center by mass.
 
-Not removed are the edge of a hard shadow, which is taken for ink (with half the light, two of three digits
-are read right), and strips deeper than a fifth of the picture.
+It does not remove the edge of a hard shadow, which counts as ink (with half the light, two of three digits
+are read right), or strips deeper than a fifth of the picture.
 
-A slight rotation is left as it is: MNIST's digits are slanted themselves, and canonical ones pass
-untouched, so straightening would divide what a model sees in two. A CNN trained on plain MNIST loses
-0.2 points at 3 degrees, 0.35 at 5 and 0.6 at 8 (straightened by moments: 0.0, 0.1 and 0.3, at 15 us an
-image); training with rotated copies is where to win that back.
+It does not correct slight rotation: MNIST's digits are slanted themselves, and canonical digits pass
+unchanged, so straightening would give models two kinds of digits. A CNN trained on plain MNIST loses 0.2
+points at 3 degrees, 0.35 at 5 and 0.6 at 8 (straightened by moments: 0.0, 0.1 and 0.3, at 15 us per image);
+training with rotated copies recovers this.
 
 Measured with a CNN of 99.35 % on MNIST's 10,000 test digits: scans of five kinds lose 0.08 points, ruled
 ones 0.4, boxed ones 0.2. The same digits shrunk to 20 px lose 1 point, to 12 px 5, to 8 px 29.
@@ -39,7 +39,7 @@ from schemas.digit import BOX, SIDE
 from schemas.failure import FailureCode, ImageError
 
 PREPROCESSING_VERSION: Final = "4"
-"""Changes whenever any image's canonical digit does; part of the identity of a scored image."""
+"""Must change whenever the canonical digit of any image changes; part of a scored image's identity."""
 
 _VIEW: Final = 64
 """Ink is looked for in the picture shrunk to this side: three times the size of what comes out."""
@@ -84,7 +84,7 @@ def canonicalize(pixels: np.ndarray) -> np.ndarray:
         canonical comes back byte for byte.
 
     Raises:
-        ImageError: BLANK when nothing, or nothing but lines and specks, stands out from the paper.
+        ImageError: BLANK when nothing but lines and specks stands out from the paper.
     """
     gray = to_gray(pixels)
     if gray.shape == (SIDE, SIDE):

@@ -1,7 +1,7 @@
 """Decodes image files to pixels, for training and scoring alike: PNG and JPEG by OpenCV, others under guard.
 
-One decoder for both: decoders differ by up to 64 gray levels on transparency and by 9 on JPEG, and a model
-would be scored on other pixels than it was trained on.
+Training and scoring must use the same decoder: decoders differ by up to 64 gray levels on transparency and by
+9 on JPEG.
 """
 
 from typing import Final
@@ -56,7 +56,7 @@ def decode(data: bytes) -> np.ndarray:
 
 
 def decode_here(data: bytes, header: Header) -> np.ndarray:
-    """Return the pixels of a PNG or JPEG, its first frame if it is animated; decode in this process.
+    """Decode a PNG or JPEG, or its first frame if it is animated, in this process.
 
     Raises:
         ImageError: UNSUPPORTED, TOO_LARGE (memory) or CORRUPT.
@@ -99,7 +99,7 @@ def _with_clear_gray(pixels: np.ndarray, header: Header) -> np.ndarray:
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Return a picture as it is to be shown, from EXIF's or TIFF's orientation, 1 to 8."""
+    """Return a picture turned upright, given its EXIF or TIFF orientation, 1 to 8."""
     if orientation == UPRIGHT:
         return pixels
     if orientation in (5, 6, 7, 8):

@@ -1,8 +1,8 @@
-"""Decides what the end of a decoder process means: for its page, or for the run.
+"""Decides what the end of a decoder process means for its page and for the run.
 
 A page that crashes the decoder, or takes too much processor time or memory, fails if it does so twice, the
-second time in a fresh process in which nothing came before it. A process that is killed from outside or does
-not start says nothing about any page: after some tries the run ends, to be resumed.
+second time in a fresh process. A process that is killed from outside or does not start is not a page's fault:
+after some tries the run ends and can be resumed.
 """
 
 import signal
@@ -36,15 +36,15 @@ _HINT: Final = "allow more processes and open files (ulimit -u, -n), or free mem
 
 
 class StartError(Exception):
-    """Error of a process that cannot start; the text says why."""
+    """A process cannot start; the message says why."""
 
 
 class LackError(Exception):
-    """Error of a process that lacks a resource; the text says which."""
+    """A process lacks a resource; the message says which."""
 
 
 class StallError(Exception):
-    """The process does nothing, although nothing keeps it from working."""
+    """The process does nothing, although it could work."""
 
 
 class MemoryLimitError(Exception):
@@ -56,11 +56,11 @@ class GarbledError(Exception):
 
 
 ENDS: Final = (EOFError, OSError, StartError, LackError, StallError, MemoryLimitError, GarbledError)
-"""What ends a decoder process, as its caller meets it."""
+"""Errors that the caller of a decoder process gets when it ends."""
 
 
 class Ends:
-    """The ends of decoder processes, one after the other, over one page."""
+    """Tracks successive ends of decoder processes on one page."""
 
     def __init__(self) -> None:
         self._faults = self._stalls = self._kills = self._starts = 0
@@ -70,11 +70,11 @@ class Ends:
 
         Args:
             error: one of `ENDS`.
-            ended: the process's exit code, or a signal's number below 0; None if its caller had to kill it.
-            fresh: whether this page was the first that the process was given.
+            ended: the process's exit code, or a negative signal number; None if its caller had to kill it.
+            fresh: whether this page was the first in its process.
 
         Raises:
-            WorkerError: when the machine is to blame, and more tries would not help.
+            WorkerError: when the machine is at fault and more tries would not help.
         """
         match error:
             case StartError():

@@ -1,10 +1,10 @@
 """Messages between a process and its decoder process.
 
-A message is a letter, a length and as many bytes. No pickle: a decoder that an image has taken over can
-return a wrong picture, and nothing worse.
+A message is a letter, a length and that many bytes. It does not use pickle, so a decoder compromised by an
+image can do nothing worse than return a wrong picture.
 
-A request is a file with the pages that are wanted. The replies are the number of its pages, left out for one,
-and then each wanted page or its error.
+A request is a file with a range of pages. The replies are the number of pages, omitted for one, and then each
+requested page or its error.
 """
 
 import socket
@@ -78,7 +78,7 @@ def array_head(array: np.ndarray) -> bytes:
 
 
 def decode_array(content: bytearray) -> np.ndarray:
-    """Return the array that a message holds."""
+    """Return the array in a message."""
     depth, height, width, channels = SHAPE.unpack_from(content)
     shape = (height, width, channels)[: 3 if channels else 2]
     if depth not in _DEPTHS or channels not in _CHANNELS:
@@ -87,7 +87,7 @@ def decode_array(content: bytearray) -> np.ndarray:
 
 
 def decode_error(content: bytearray) -> ImageError:
-    """Return the error that a message describes."""
+    """Return the error in a message."""
     code, _, detail = content.decode().partition(" ")
     return ImageError(FailureCode(code), detail)
 

@@ -43,10 +43,10 @@ _MACHINE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENO
 
 
 def serve(handler: Handler, connection: socket.socket, *, seconds: float = DECODE_SECONDS) -> None:
-    """Reply to requests until the caller closes the connection, or until the process has grown.
+    """Reply to requests until the caller closes the connection, or until the process has grown too large.
 
-    A page that takes more processor time than `seconds` ends the process by SIGPROF: time in which the
-    machine is stopped or busy with others does not count.
+    A page that takes more processor time than `seconds` ends the process by SIGPROF. Time in which the
+    machine is suspended or busy with other processes does not count.
     """
     messages.send(connection, messages.FRAME.pack(messages.READY, 0))
     most = _address_space() + DECODER_GROWTH
@@ -151,7 +151,7 @@ def _address_space() -> int:
 
 
 def prepare() -> None:
-    """Set what holds for the whole process."""
+    """Apply the settings of the whole process."""
     # Ignored and blocked signals are inherited.
     for number in (signal.SIGPROF, signal.SIGALRM):
         signal.signal(number, signal.SIG_DFL)
@@ -164,7 +164,7 @@ def prepare() -> None:
 
 
 def main() -> None:
-    """Serve the caller on the socket that is standard input."""
+    """Serve the caller on the socket at standard input."""
     prepare()
     serve(handle, socket.socket(fileno=0))
 

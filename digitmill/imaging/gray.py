@@ -13,7 +13,7 @@ _VISIBLE: Final = 128
 
 
 def to_gray(pixels: np.ndarray) -> np.ndarray:
-    """Return the gray levels of a picture, uint8[height, width], transparency laid over paper.
+    """Return the gray levels of a picture, uint8[height, width], with transparency over paper.
 
     Args:
         pixels: uint8 or uint16 [height, width], [height, width, 3] or [height, width, 4] in the
@@ -30,19 +30,19 @@ def to_gray(pixels: np.ndarray) -> np.ndarray:
 
 
 def strongest_channel(pixels: np.ndarray) -> np.ndarray:
-    """Return the color in which a picture varies most, uint8[height, width].
+    """Return the color channel in which a picture varies most, uint8[height, width].
 
-    Yellow ink on white differs by 29 gray levels, but by 255 in its blue.
+    Yellow ink on white differs by only 29 gray levels, but by 255 in the blue channel.
     """
     deviations = cv2.meanStdDev(pixels)[1].ravel()[:3]
     return to_gray(cv2.extractChannel(pixels, int(deviations.argmax())))
 
 
 def image_pyramid(gray: np.ndarray, side: int) -> list[np.ndarray]:
-    """Return the picture, its half, its quarter …, down to less than twice `side` on the longer side.
+    """Return the picture at full, half, quarter … size, until the longer side is less than twice `side`.
 
-    OpenCV averages fastest by halves: 1,000 px to 64 takes 60 us this way and 1,200 us in one step.
-    An odd last row or column is left out.
+    OpenCV averages fastest in halves: from 1,000 px to 64 takes 60 us this way and 1,200 us in one step.
+    An odd last row or column is dropped.
     """
     levels = [gray]
     while max(levels[-1].shape) >= 2 * side and min(levels[-1].shape) >= 2:
@@ -53,7 +53,7 @@ def image_pyramid(gray: np.ndarray, side: int) -> list[np.ndarray]:
 
 
 def shrink(gray: np.ndarray, side: int) -> np.ndarray:
-    """Return a picture whose longer side is at most `side` pixels, its aspect kept."""
+    """Shrink a picture so that its longer side is at most `side` pixels, keeping the aspect ratio."""
     height, width = gray.shape
     factor = side / max(height, width)
     if factor >= 1:

@@ -1,4 +1,4 @@
-"""Decodes images that may harm a decoder in a process of its own, which may crash, hang or run out of memory.
+"""Decodes risky images in a separate process, which may crash, hang or run out of memory.
 
 These are all images whose `Header.plain` is false: every GIF, BMP, TIFF and WebP; PNG and JPEG of more than
 4 MiB or 2 megapixels; a PNG with an unusual chunk (profile, compressed text, animation); a JPEG with a
@@ -6,12 +6,12 @@ lossless or arithmetic frame. A PNG or JPEG that is cut off or contradicts itsel
 its header rejects it.
 
 The process is started for the first such image, by `python -m digitmill.imaging.decoder_process`, and again
-after it has died; it is never forked, because the caller may run threads. It ends with its caller. It adds
-about 0.08 ms to an image, 0.2 s to the first, and 0.4 s to one that kills the process.
+after it has died. It is never forked, because the caller may run threads. It ends with its caller. It adds
+about 0.08 ms to an image, 0.2 s to the first one, and 0.4 s to one that kills the process.
 
-What a page's fault is and what the machine's: a page that crashes the decoder, takes too much processor time
-or too much memory fails if it does so again in a fresh process, in which nothing came before it. Where the
-process is killed from outside, or cannot be started, no image is to blame: after some tries the run ends.
+A page that crashes the decoder, or takes too much processor time or memory, fails if it does so again in a
+fresh process. If the process is killed from outside or cannot start, the machine is at fault: after some
+tries the run ends.
 """
 
 import atexit
@@ -60,8 +60,8 @@ class Guard:
     """A client of the decoder process; threads take turns.
 
     Args:
-        command: that starts the process.
-        stall: seconds that the process may do nothing until it is restarted.
+        command: command that starts the process.
+        stall: seconds without activity after which the process is restarted.
     """
 
     def __init__(self, command: Sequence[str] | None = None, *, stall: int = STALL_SECONDS) -> None:
@@ -71,43 +71,43 @@ class Guard:
         self.forget()
 
     def pixels(self, data: bytes, page: int = 0) -> np.ndarray:
-        """Return a page's pixels, counted from 0, as `decode` returns those of the first.
+        """Return the pixels of a page, counted from 0, in the form of `decode`.
 
         Raises:
-            ImageError: what `decode` raises; CORRUPT where the decoder crashes or takes too long; TOO_LARGE
-                where it takes too much memory.
-            WorkerError: when the process does not start, or is killed again and again.
+            ImageError: as in `decode`; CORRUPT when the decoder crashes or takes too long; TOO_LARGE when it
+                takes too much memory.
+            WorkerError: when the process does not start, or is killed repeatedly.
         """
         return _picture(self._read(_Reading(messages.PIXELS, data, start=page, most=1)).outcomes)
 
     def digit(self, data: bytes) -> np.ndarray:
-        """Return uint8[28, 28], the first page's canonical digit; only that travels back.
+        """Return the first page's canonical digit, uint8[28, 28]; the process sends back nothing else.
 
         Raises:
-            ImageError: as `pixels`, and BLANK.
-            WorkerError: as `pixels`.
+            ImageError: as in `pixels`, and BLANK.
+            WorkerError: as in `pixels`.
         """
         return _picture(self._read(_Reading(messages.DIGIT, data, most=1)).outcomes)
 
     def digits(self, data: bytes) -> tuple[int, list[Outcome]]:
         """Return the number of pages, and the canonical digits of the first `MAX_PAGES` or their errors.
 
-        The file travels to the process once, however many pages it has. Where the pages cannot be counted,
-        there is one, with an error.
+        The file is sent to the process once, even if it has many pages. If the pages cannot be counted, the
+        result is one page with an error.
 
         Raises:
-            WorkerError: as `pixels`.
+            WorkerError: as in `pixels`.
         """
         reading = self._read(_Reading(messages.DIGIT, data, most=MAX_PAGES))
         return reading.count, reading.outcomes
 
     def close(self) -> None:
-        """End the process, if there is one; the next image starts another."""
+        """End the process, if there is one; the next image starts a new one."""
         with self._lock:
             self._end()
 
     def forget(self) -> None:
-        """Forget the process without ending it: in a forked child it belongs to the parent."""
+        """Forget the process without ending it, for a forked child: the process belongs to the parent."""
         self._lock = threading.Lock()
         self._process: subprocess.Popen | None = None
         self._socket: socket.socket | None = None
@@ -315,7 +315,7 @@ def _environment() -> dict[str, str]:
 
 
 def module_path() -> str:
-    """Return a PYTHONPATH, absolute folders only, that gives another process the modules of this one."""
+    """Return a PYTHONPATH of absolute folders, with which another process finds the same modules."""
     root = str(pathlib.Path(__file__).resolve().parents[2])
     return os.pathsep.join([root, *filter(os.path.isabs, sys.path)])
 

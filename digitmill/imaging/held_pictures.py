@@ -1,4 +1,4 @@
-"""Takes pictures that Python code holds already: NumPy arrays and PIL images."""
+"""Converts pictures in memory, NumPy arrays and PIL images, to canonical digits."""
 
 import sys
 from typing import TYPE_CHECKING, TypeGuard
@@ -18,7 +18,7 @@ _ORIENTATION = 0x0112
 
 
 def is_pillow(picture: object) -> "TypeGuard[Image]":
-    """Whether it is a PIL image; does not import PIL, without which there is none."""
+    """Whether an object is a PIL image; does not import PIL."""
     pillow = sys.modules.get("PIL.Image")
     return pillow is not None and isinstance(picture, pillow.Image)
 
@@ -31,7 +31,7 @@ def digit_of(picture: "np.ndarray | Image") -> np.ndarray:
             [height, width, 3 or 4] in the order red, green, blue, opacity.
 
     Raises:
-        ImageError: UNSUPPORTED, EMPTY, TOO_LARGE or CORRUPT where it is no picture, and BLANK.
+        ImageError: UNSUPPORTED, EMPTY, TOO_LARGE or CORRUPT if it is not a valid picture, or BLANK.
     """
     pixels = _pixels_of_pillow(picture) if is_pillow(picture) else _pixels_of_array(np.asarray(picture))
     return canonicalize(pixels)

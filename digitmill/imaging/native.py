@@ -1,4 +1,4 @@
-"""Tells canonical digits, which pass byte for byte, from pictures that are to be fitted."""
+"""Distinguishes canonical digits, which are kept byte for byte, from pictures that need fitting."""
 
 from typing import Final
 
@@ -22,8 +22,8 @@ _TERMS: Final = np.stack([np.ones_like(_PLACES), _PLACES], axis=1)
 def are_native(pictures: np.ndarray) -> np.ndarray:
     """Return which pictures of uint8[N, 28, 28] are canonical digits, bool[N].
 
-    All of MNIST is: its ink is 19 or 20 pixels long. Sums are exact in float32, so that a picture's result
-    does not depend on the batch. Takes 1 us an image, on the path that nearly every image takes.
+    All MNIST digits are: their ink is 19 or 20 pixels long. Sums are exact in float32, so a picture's result
+    does not depend on its batch. Takes 1 us per image; nearly every image goes through here.
     """
     count = len(pictures)
     sums = (pictures.reshape(count * SIDE, SIDE).astype(np.float32) @ _TERMS).reshape(count, SIDE, 2)

@@ -22,12 +22,12 @@ STILL_PNG: Final = b"\x89I"
 
 
 class Page(NamedTuple):
-    """A page of a file, decoded already.
+    """A decoded page of a file.
 
     Attributes:
         data: the file's bytes, shared by its pages.
-        number: counted from 0.
-        outcome: uint8[28, 28], the canonical digit, or why there is none.
+        number: page number, from 0.
+        outcome: the canonical digit, uint8[28, 28], or the error.
     """
 
     data: bytes
@@ -40,19 +40,19 @@ Content = bytes | Page | ImageError
 
 
 def may_have_pages(data: bytes) -> bool:
-    """Whether a file may have several pages: no PNG that is not animated, and no JPEG."""
+    """Whether a file may have several pages; false for JPEGs and for PNGs without animation."""
     if data.startswith(_PNG):
         return data[HEAD] != STILL_PNG and data.find(_ANIMATION, 0, data.find(_PIXELS)) >= 0
     return not data.startswith(_JPEG)
 
 
 def read_pages(data: bytes) -> list[Content]:
-    """Return a file's pages; of more than `MAX_PAGES` the first ones, and one error for the rest.
+    """Return a file's pages: the first `MAX_PAGES`, and one error for the rest if there are more.
 
-    A file whose pages cannot be counted is one error, and one that has no pages the one content itself.
+    If the pages cannot be counted, the result is one error; for a file without pages, the file itself.
 
     Raises:
-        WorkerError: when cannot start the decoder process, or is killed again and again.
+        WorkerError: when the decoder process cannot start, or is killed repeatedly.
     """
     try:
         if read_header(data).plain:
@@ -69,9 +69,9 @@ def read_pages(data: bytes) -> list[Content]:
 
 
 def pixels_of(content: bytes | Page) -> np.ndarray:
-    """Return the pixels of an image, as `decode` does.
+    """Return the pixels of an image, in the form of `decode`.
 
     Raises:
-        ImageError: as `decode`.
+        ImageError: as in `decode`.
     """
     return GUARD.pixels(content.data, content.number) if isinstance(content, Page) else decode(content)

@@ -1,8 +1,8 @@
 """Decodes PNGs of 28 x 28 gray pixels, many at once: nearly all images are such files.
 
-OpenCV takes 14 us for one, most of it for its set-up and zlib. Here libdeflate inflates each picture in 4 to
-5 us, and the filters of many are undone at once. Only files without a fault are decoded: checksums, lengths
-and filters are checked. Everything else is left to OpenCV, which rejects it or puts up with it.
+OpenCV takes 14 us per file, mostly for setup and zlib. Here libdeflate inflates each picture in 4 to 5 us,
+and the filters of many are undone at once. Only files with correct checksums, lengths and filters are
+decoded. All other files are left to OpenCV, which rejects or tolerates them.
 
 Source: https://www.w3.org/TR/png-3/#9Filters
 """
@@ -58,8 +58,8 @@ class Decoded(NamedTuple):
     """Decoded files.
 
     Attributes:
-        places: int64[N], which of the files were decoded.
-        pixels: uint8[N, 28, 28], theirs.
+        places: int64[N], indices of the decoded files.
+        pixels: uint8[N, 28, 28], their pixels.
     """
 
     places: np.ndarray
@@ -72,10 +72,10 @@ def may_be_small(data: bytes) -> bool:
 
 
 def decode_small(files: Sequence[bytes]) -> Decoded:
-    """Decode those of some files that have no fault and are a header, one chunk of pixels and an end.
+    """Decode the files that are valid and consist of a header, one chunk of pixels and an end.
 
     Args:
-        files: that begin as `may_be_small` says.
+        files: files for which `may_be_small` is true.
     """
     places, pictures = [], []
     for place, data in enumerate(files):

@@ -1,9 +1,9 @@
 """Reads and writes TFRecord files of `tf.train.Example` without TensorFlow, for training and scoring.
 
-`read_frames` reads a file record by record and continues behind damage; `read_records` reads a file of our
-own and refuses damage. `parse_example` and `parse_packed_image` decode a record, `decode_records` many of one
-schema into columns, and `encode_records` encodes columns. `open_stream` inflates gzipped files, within the
-limit that `Inflation` sets.
+`read_frames` reads a file record by record and continues after damage; `read_records` reads digitmill's own
+files and rejects damage. `parse_example` and `parse_packed_image` decode one record, `decode_records` many
+records of one schema into columns, and `encode_records` encodes columns. `open_stream` inflates gzipped files
+within the limit of `Inflation`.
 """
 
 from digitmill.records.decoding import decode_records

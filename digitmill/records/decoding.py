@@ -1,8 +1,8 @@
-"""Decodes many `tf.train.Example` of one schema at once, into columns.
+"""Decodes many `tf.train.Example` records of one schema at once, into columns.
 
-`parse_example` takes 10 to 40 us a record. Records of one schema differ in their values alone, and those of
-equal length mostly have them at the same places: one record of each layout is parsed, and the others are
-compared with it outside of the values, which NumPy then cuts out.
+`parse_example` takes 10 to 40 us per record. Records of one schema differ only in their values, and records
+of equal length mostly have them at the same offsets. So one record of each layout is parsed, the others are
+compared with it outside the values, and NumPy cuts the values out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,15 +22,15 @@ _FEW: Final = 4
 def decode_records(
     payloads: Sequence[bytes], defaults: Mapping[str, Any]
 ) -> dict[str, list[Any] | np.ndarray]:
-    """Return the first value of each feature of all records, as `parse_example` finds them.
+    """Return the first value of each feature of all records, with the same result as `parse_example`.
 
     Args:
         payloads: N records.
-        defaults: by name of the wanted features, the value of records without it: of an array's type for
-            numbers, which are returned as an array of N; anything else, as None, for a list of N.
+        defaults: names of the wanted features, with the value for records without the feature. A NumPy
+            scalar gives an array of N numbers, anything else, such as None, a list of N values.
 
     Raises:
-        ValueError: when a record is no `tf.train.Example`.
+        ValueError: when a record is not a `tf.train.Example`.
     """
     columns = {name: _empty(default, len(payloads)) for name, default in defaults.items()}
     lengths = np.fromiter(map(len, payloads), np.int64, len(payloads))

@@ -32,8 +32,8 @@ def encode_records(columns: Sequence[Column], values: Mapping[str, Sequence | np
     """Return the bytes of a TFRecord file with one `Example` for each row.
 
     Args:
-        columns: the record's columns; a row lacks a nullable one where it is `NO_LABEL`, NaN or None.
-        values: N values for each column's name: texts, bytes, int64 or float32.
+        columns: the record's columns; nullable values of `NO_LABEL`, NaN or None are left out.
+        values: N values by column name: texts, bytes, int64 or float32.
 
     Raises:
         ValueError: when columns differ in length.

@@ -1,6 +1,6 @@
 """Decodes `tf.train.Example`, and the packed images in them, without TensorFlow.
 
-Not with protobuf's runtime, which takes 500 MiB for a forged record of 32 MiB that is full of empty features.
+Does not use protobuf's runtime, which needs 500 MiB for a forged record of 32 MiB full of empty features.
 
 Source: https://protobuf.dev/programming-guides/encoding (wire format).
 """
@@ -29,10 +29,10 @@ _Field = tuple[int, int, int, int]
 
 
 def parse_example(payload: bytes) -> dict[str, Value]:
-    """Return the first value of each feature, by the feature's name.
+    """Return the first value of each feature, by name.
 
     Raises:
-        ValueError: when the bytes are no `tf.train.Example`, or one with more than `MAX_FIELDS` fields.
+        ValueError: when the bytes are not a `tf.train.Example`, or have more than `MAX_FIELDS` fields.
     """
     found: dict[str, Value] = {}
     entries_left = MAX_FIELDS
@@ -51,7 +51,7 @@ def parse_example(payload: bytes) -> dict[str, Value]:
 
 
 class Place(NamedTuple):
-    """Where a feature's value lies in a record: its bytes, or those of a number, and its type."""
+    """Position and type of a feature's value in a record."""
 
     start: int
     end: int
@@ -59,12 +59,12 @@ class Place(NamedTuple):
 
 
 def place_values(payload: bytes) -> dict[str, Place] | None:
-    """Return the places of a record's values by feature name; None if the record is not as we write it.
+    """Return the places of a record's values by feature name; None if digitmill did not write the record.
 
-    We write one value for each feature, each feature once, and packed numbers.
+    digitmill writes one value per feature, each feature once, and packed numbers.
 
     Raises:
-        ValueError: as `parse_example`.
+        ValueError: as in `parse_example`.
     """
     places: dict[str, Place] = {}
     for number, wire, start, end in _fields(payload, 0, len(payload)):
@@ -105,8 +105,8 @@ class PackedImage(NamedTuple):
     """An image of a packed shard.
 
     Attributes:
-        content: the image file's bytes, or why they cannot be used.
-        name: the URI that it was packed from; None where the record has none.
+        content: the image file's bytes, or the error if they cannot be used.
+        name: the URI from which it was packed; None if the record has none.
         label: the true digit, `NOT_A_DIGIT`, or `NO_LABEL`.
     """
 
@@ -116,7 +116,7 @@ class PackedImage(NamedTuple):
 
 
 def parse_packed_image(payload: bytes | ImageError) -> PackedImage:
-    """Return the image in a record as `read_frames` yields it; of any other record, UNSUPPORTED."""
+    """Return the image in a record yielded by `read_frames`; UNSUPPORTED for any other record."""
     if isinstance(payload, ImageError):
         return PackedImage(payload)
     try:

@@ -1,10 +1,10 @@
-"""Reads the frames of TFRecord files; damage costs the records that it hits, and none behind them.
+"""Reads the frames of TFRecord files; damage affects only the records that it hits.
 
 A frame holds the length of a payload (8 bytes), the length's checksum (4), the payload and the payload's
 checksum (4). `tf.data` stops at the first damaged frame, or with `ignore_errors` silently drops the rest of
-the file. `read_frames` reports the damage and continues: behind a damaged payload with the next frame, behind
-a damaged length at the next length that matches its checksum. Nobody can count the records in such a span,
-so those behind it are named by the byte where they start.
+the file. `read_frames` reports the damage and continues: after a damaged payload with the next frame, after a
+damaged length at the next length that matches its checksum. The number of records in such a span is unknown,
+so records after it are named by the byte where they start.
 
 Source: https://www.tensorflow.org/tutorials/load_data/tfrecord (framing and checksums).
 """
@@ -42,9 +42,10 @@ class Frame(NamedTuple):
     """A record.
 
     Attributes:
-        position: its number among those that are yielded, from 0.
-        key: its name in the file: its number, such as `12`; of a damaged span, and behind one, `at-BYTE`.
-        payload: its bytes, or what is wrong with them.
+        position: number of the record among those yielded, from 0.
+        key: name of the record in the file: its number, such as `12`, or `at-BYTE` for a damaged span and
+            all records after one.
+        payload: the record's bytes, or the error in them.
     """
 
     position: int
@@ -53,39 +54,39 @@ class Frame(NamedTuple):
 
 
 def masked(crc: int) -> bytes:
-    """Return a CRC32C as TFRecord files hold it, four bytes."""
+    """Return a CRC32C as stored in TFRecord files, four bytes."""
     return _CRC.pack((crc >> 15 | crc << 17) + 0xA282EAD8 & 0xFFFFFFFF)
 
 
 def mask_all(crcs: np.ndarray) -> np.ndarray:
-    """Return `masked` of each of uint32[N], as uint32; sums wrap around."""
+    """Apply `masked` to each of uint32[N]; return uint32[N]. Sums wrap around."""
     return ((crcs >> np.uint32(15) | crcs << np.uint32(17)) + np.uint32(0xA282EAD8)).astype("<u4")
 
 
 def checksum(data: bytes) -> bytes:
-    """Return the checksum that follows a record's length, and its payload; four bytes."""
+    """Return the four-byte checksum that follows a record's length, and its payload."""
     return masked(google_crc32c.value(data))
 
 
 def is_tfrecord(head: bytes) -> bool:
-    """Return whether a file's first bytes are the length of a record, by its checksum."""
+    """Whether a file starts with the length of a record, judging by its checksum."""
     return _length(head[:_HEADER]) is not None
 
 
 def read_frames(stream: Stream, *, only: tuple[int, int] = (0, 1)) -> Iterator[Frame]:
     """Yield a file's records in order.
 
-    A damaged span, from a damaged length to the next intact one, is one CORRUPT record, however many it held.
-    A payload of more than `MAX_RECORD` bytes is TOO_LARGE. Bytes in errors and keys are those of the inflated
-    content where a file is gzipped.
+    A damaged span, from a damaged length to the next intact one, counts as one CORRUPT record, even if it
+    contained several. A payload of more than `MAX_RECORD` bytes is TOO_LARGE. In a gzipped file, byte offsets
+    in errors and keys refer to the inflated content.
 
     Args:
-        stream: the content of a file, at its beginning; of a gzipped one what `open_stream` returns.
-        only: yield one record of so many: those whose position has this remainder and divisor. The others
-            are passed over, their payloads unchecked.
+        stream: the content of a file, from its beginning; for a gzipped file, the result of `open_stream`.
+        only: (remainder, divisor) of the positions to yield. Other records are skipped, and their payloads
+            are not checked.
 
     Raises:
-        ImageError: when the stream itself is damaged; nothing more can be read.
+        ImageError: when the stream itself is damaged and cannot be read further.
     """
     window = _Window(stream)
     position = 0
@@ -165,7 +166,7 @@ def _more(stream: Stream) -> bytes | None:
 
 
 def mean_size(head: bytes, *, most: int = 100) -> float:
-    """Return the mean size of the first records in a file's head, bytes, frames included; 0 without any."""
+    """Return the mean size, in bytes with frames, of the first records in a file's head; 0 without any."""
     at = count = 0
     while count < most and (length := _length(head[at : at + _HEADER])) is not None:
         at += FRAME + length

@@ -1,7 +1,7 @@
-"""Streams that may be gzipped, and a limit on what they inflate to.
+"""Streams that may be gzipped, with a limit on their inflated size.
 
-A gzip file of one megabyte can hold a gigabyte of zeros. `InflatedStream` inflates a little at a time and
-refuses a file that inflates to far more than images ever do. `Inflation` keeps that count, for zip files too.
+A gzip file of one megabyte can contain a gigabyte of zeros. `InflatedStream` inflates a little at a time and
+rejects a file that inflates to far more than images ever do. `Inflation` keeps the count, for zip files too.
 """
 
 import gzip
@@ -20,7 +20,7 @@ FREE_BYTES: Final = 8 * MAX_BYTES
 
 
 class Stream(Protocol):
-    """What is needed of a file that is read from front to back."""
+    """Interface of a file that is read from front to back."""
 
     def read(self, size: int, /) -> bytes:
         """Return the next `size` bytes; fewer only at the end, or if the next call raises an error."""
@@ -34,10 +34,10 @@ class Inflation:
         self._packed = 0
 
     def add(self, inflated: int, *, packed: int) -> None:
-        """Count `packed` bytes of the file, and the bytes that they inflated to.
+        """Count `packed` bytes of the file and the bytes that they inflated to.
 
         Raises:
-            ImageError: TOO_LARGE.
+            ImageError: TOO_LARGE beyond the limit.
         """
         self._inflated += inflated
         self._packed += packed
@@ -52,7 +52,7 @@ class Inflation:
 class InflatedStream:
     """The content of a gzip file, in bounded memory.
 
-    What comes before damage can be read; damage is `ImageError` CORRUPT, and too much content TOO_LARGE.
+    Content before damage can be read. Damage raises ImageError CORRUPT, and too much content TOO_LARGE.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -90,7 +90,7 @@ class InflatedStream:
 
 
 def open_stream(file: BinaryIO) -> Stream:
-    """Return the content of a file, read from its start, as a stream; inflate gzip."""
+    """Open the content of a file, from its start, as a stream; inflates gzip."""
     magic = file.read(len(GZIP_MAGIC))
     file.seek(0)
     return InflatedStream(file) if magic == GZIP_MAGIC else file

@@ -1,8 +1,8 @@
-"""The building blocks of both jobs' reports, which know neither job.
+"""Building blocks of reports, independent of the training and scoring jobs.
 
 `html_page` renders one self-contained page from Jinja templates, `charts` draws, `gallery` shows digits,
-`numbers` and `csv_table` format, `label_errors` ranks wrong answers,
-`failure_words` says what failures mean, `card_text` prints a model card.
+`numbers` and `csv_table` format, `label_errors` ranks wrong predictions, `failure_words` describes failures,
+and `card_text` prints a model card.
 """
 
 __all__ = [

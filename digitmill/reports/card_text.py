@@ -15,16 +15,16 @@ from schemas.model.trust import Calibration, Coverage, Guarantee, SourceTrust, T
 Rows = Sequence[Sequence[str]]
 
 _WIDEST: Final = 160
-"""Characters of a source's line: the licenses of many fonts are long."""
+"""Maximum width of a source's line, in characters; the licenses of many fonts are long."""
 
 
 def format_card(card: ModelCard) -> str:
-    """Return the card in sections, each a table of aligned columns."""
+    """Return the card as text, in sections that are tables with aligned columns."""
     return "\n\n".join(f"{title}\n{table(rows)}" for title, rows in sections(card).items())
 
 
 def sections(card: ModelCard) -> dict[str, Rows]:
-    """Return what the card says, a table by title; rows of two are a name and its value."""
+    """Return the card's content as tables by title; rows of two are a name and its value."""
     found = {
         "Model": _model(card),
         "Accuracy": _accuracy(card),
@@ -38,14 +38,14 @@ def sections(card: ModelCard) -> dict[str, Rows]:
 
 
 def table(rows: Rows) -> str:
-    """Return rows with their columns aligned, indented: the first to the left, numbers to the right."""
+    """Return rows as an indented table: the first column aligned left, numbers right."""
     count = max(map(len, rows))
     widths = [max(len(row[column]) for row in rows if column < len(row)) for column in range(count)]
     return "\n".join(_line(row, widths) for row in rows)
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    # A name and its value; anything longer is a table of numbers.
+    # Rows of two are a name and its value; longer rows are a table of numbers.
     first, *others = row
     if len(widths) == 2:
         return f"  {first:<{widths[0]}}  {others[0]}".rstrip()
@@ -72,7 +72,7 @@ def _model(card: ModelCard) -> Rows:
 
 
 def promised(promise: Guarantee) -> str:
-    """Return what a threshold promises, with the probability and the number of labeled images behind it."""
+    """Return a threshold's guarantee in words, with its probability and number of labeled images."""
     return (
         f"at least {100 * promise.target:g} % of the accepted right, {100 * (1 - promise.delta):g} % sure "
         f"on {promise.images:,} images ({promise.accepted:,} accepted, {promise.wrong:,} wrong)"

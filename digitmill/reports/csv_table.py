@@ -1,4 +1,4 @@
-"""Encodes tables as CSV, and reads them."""
+"""Encodes and reads CSV tables."""
 
 import csv
 import gzip
@@ -12,7 +12,7 @@ from typing import Final
 def encode_csv(rows: Iterable[Sequence[object]]) -> bytes:
     """Return rows as CSV (RFC 4180, UTF-8, `\\n`)."""
     file = _Lines()
-    # Of the characters that end lines elsewhere, the writer quotes those alone that end its own.
+    # The writer quotes only its own line end, not other characters that end lines.
     csv.writer(file, lineterminator=_CRLF).writerows(rows)
     return file.data.getvalue()
 
@@ -21,7 +21,7 @@ _CRLF: Final = "\r\n"
 
 
 class _Lines:
-    """Takes the lines of a writer, each at once, and holds them encoded: there may be many."""
+    """File object for a CSV writer that encodes each line at once, to save memory for many lines."""
 
     def __init__(self) -> None:
         self.data = io.BytesIO()
@@ -31,17 +31,17 @@ class _Lines:
 
 
 def encode_csv_columns(columns: Sequence[Sequence[str]]) -> bytes:
-    """Return columns of texts, at least two and of one length, as `encode_csv` returns their rows."""
+    """Return at least two columns of texts, of equal length, as CSV: the same bytes as `encode_csv`."""
     text = "".join(f"{line}\n" for line in map(",".join, zip(*columns, strict=True)))
     rows, commas = len(columns[0]), len(columns) - 1
-    # Nearly no name needs quotes; to let `csv` look at each cell takes twice the time.
+    # Few names need quotes, and letting `csv` check each cell takes twice the time.
     if '"' in text or "\r" in text or text.count(",") != rows * commas or text.count("\n") != rows:
         return encode_csv(zip(*columns, strict=True))
     return text.encode()
 
 
 def read_csv(name: str, data: bytes, *, header: bool = False) -> Iterator[list[str]]:
-    """Yield the rows of a CSV file below its header, or with it; inflate one whose name ends in `.gz`.
+    """Yield the rows of a CSV file, without its header unless `header`; decompress names that end in `.gz`.
 
     Raises:
         ValueError: when the file is damaged.

@@ -1,4 +1,4 @@
-"""Failures in words: what happened to how many images, and what to do about it."""
+"""Describes failures in words: what happened, to how many images, and what to do about it."""
 
 from typing import Final
 
@@ -49,11 +49,11 @@ _WORDS: Final = {
         f"{_SCORE_AGAIN} If they fail again, choose another --engine.",
     ),
 }
-"""By code: the sentence for one image, that for several, and the remedy."""
+"""By code: the sentence for one image, the sentence for several, and the remedy."""
 
 
 def sentence(code: FailureCode, count: int) -> str:
-    """Return how many images failed and why, as a sentence."""
+    """Return a sentence on how many images failed and why."""
     one, several = _WORDS[code][0]
     return f"1 image {one}." if count == 1 else f"{thousands(count)} images {several}."
 

@@ -10,11 +10,11 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Link:
-    """How a reader gets to a file: one of the two is empty.
+    """Link to a file, or its address to copy; the other one is empty.
 
     Attributes:
-        href: what a browser opens.
-        address: what it cannot open, for the reader to copy.
+        href: URL that a browser can open.
+        address: location that a browser cannot open, for the reader to copy.
     """
 
     href: str = ""
@@ -26,16 +26,16 @@ class Picture:
     """One image in a gallery.
 
     Attributes:
-        png: base64; empty where there is nothing to show.
-        heading: the prediction, a word.
-        note: a few words more, such as the confidence.
-        name: the image's whole name.
-        alternative: text for readers who cannot see it.
-        wrong: whether the prediction is.
-        label: the true digit if it is known and differs; empty otherwise.
-        link: to the image itself; None where it is not known.
-        original: the image itself, small, a WebP in base64; empty where it shows no more than the digit.
-        remedy: what to do about it, a sentence or two; empty where there is nothing to do.
+        png: the digit, base64; empty if there is nothing to show.
+        heading: the prediction, one word.
+        note: a few more words, such as the confidence.
+        name: the image's full name.
+        alternative: text for readers who cannot see the picture.
+        wrong: whether the prediction is wrong.
+        label: the true digit if it is known and differs from the prediction, otherwise empty.
+        link: link to the image file; None if unknown.
+        original: thumbnail of the image file, a WebP in base64; empty if it shows no more than the digit.
+        remedy: what to do about it, a sentence or two; empty if there is nothing to do.
     """
 
     png: str
@@ -57,7 +57,7 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Gallery:
-    """Some pictures under a title, and one sentence about them."""
+    """Pictures under a title, with one sentence about them."""
 
     title: str
     reading: str
@@ -65,7 +65,7 @@ class Gallery:
 
 
 def by_digit(pictures: Iterable[tuple[int, Picture]]) -> list[tuple[int, list[Picture]]]:
-    """Group pictures by the digits that they come with, sorted by digit."""
+    """Group pictures by digit, sorted."""
     grouped: dict[int, list[Picture]] = {}
     for digit, picture in pictures:
         grouped.setdefault(digit, []).append(picture)
@@ -73,5 +73,5 @@ def by_digit(pictures: Iterable[tuple[int, Picture]]) -> list[tuple[int, list[Pi
 
 
 def inline_png(pixels: np.ndarray) -> str:
-    """Return gray pixels, uint8[height, width], as a PNG in base64."""
+    """Return grayscale pixels, uint8[height, width], as a PNG in base64."""
     return base64.b64encode(cv2.imencode(".png", pixels)[1].tobytes()).decode()

@@ -1,4 +1,4 @@
-"""Renders report pages: each one self-contained file that loads nothing and runs no script but its own."""
+"""Renders report pages: self-contained HTML files that load nothing and run only their own script."""
 
 import base64
 import dataclasses
@@ -19,13 +19,13 @@ _ASSETS: Final = pathlib.Path(__file__).parent / "assets"
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """What a kind of page has besides the palette and the scale that all pages share.
+    """Style and script of a kind of page, in addition to the palette and scale of all pages.
 
     Attributes:
         style: CSS.
         script: JavaScript.
         rules: further rules of its Content-Security-Policy.
-        filters: Jinja filters besides those that all pages have.
+        filters: Jinja filters in addition to those of all pages.
     """
 
     style: str
@@ -35,13 +35,13 @@ class Look:
 
 
 def render(package: str, template: str, /, *, look: Look | None = None, **facts: Any) -> str:
-    """Return a page's HTML, in which everything is escaped, from a template that extends `shell.html`.
+    """Return a page's HTML, with all texts escaped, from a template that extends `shell.html`.
 
     Args:
-        package: whose `templates` folder has the template.
-        template: its name.
-        look: of another kind of page than a report.
-        facts: what the template shows.
+        package: package whose `templates` folder has the template.
+        template: name of the template.
+        look: look of the page, if it is not a report.
+        facts: the template's variables.
     """
     look = look or _report()
     style = stylesheet() + _asset("base.css") + look.style
@@ -66,11 +66,11 @@ def _hashed(text: str) -> str:
 
 
 def environment(package: str, /, **filters: Callable[..., str]) -> jinja2.Environment:
-    """Return the environment of all templates: it escapes everything and raise on unknown variables.
+    """Return the Jinja environment of a package: it escapes all texts and rejects unknown variables.
 
     Args:
-        package: whose `templates` folder is searched, before this room's.
-        filters: besides those that all pages have.
+        package: package whose `templates` folder is searched before the shared one.
+        filters: filters in addition to those of all pages.
     """
     made = jinja2.Environment(
         loader=jinja2.ChoiceLoader(

@@ -1,10 +1,10 @@
-"""Likely label errors: wrong answers of which a model is as sure as of right ones.
+"""Likely label errors: wrong predictions of which a model is as sure as of right ones.
 
 Confident learning: C. G. Northcutt, L. Jiang, I. L. Chuang, "Confident Learning: Estimating Uncertainty in
-Dataset Labels", JAIR 70 (2021), https://arxiv.org/abs/1911.00068. For each digit, the mean of the
-probabilities that it gets on its own images is a threshold. An image counts as mislabeled where another
-digit reaches its threshold (the confident joint, off its diagonal), and may be mislabeled where the
-probability of its label is below the label's threshold. The model must not have been trained on the images.
+Dataset Labels", JAIR 70 (2021), https://arxiv.org/abs/1911.00068. The threshold of each digit is its mean
+probability on images with that label. An image counts as mislabeled if another digit reaches its threshold
+(off the diagonal of the confident joint), and may be mislabeled if the probability of its label is below the
+label's threshold. The model must not have been trained on the images.
 """
 
 import dataclasses
@@ -18,11 +18,11 @@ TITLE: Final = "Likely label errors"
 
 
 class Answer(Protocol):
-    """A prediction, and the label that it is held against."""
+    """A prediction and the label to compare it with."""
 
     @property
     def label(self) -> int:
-        """The label."""
+        """The label of the image."""
 
     @property
     def digit(self) -> int:
@@ -30,7 +30,7 @@ class Answer(Protocol):
 
     @property
     def confidence(self) -> float:
-        """Its probability."""
+        """Probability of the most probable digit."""
 
 
 A = TypeVar("A", bound=Answer)
@@ -38,17 +38,17 @@ A = TypeVar("A", bound=Answer)
 
 @dataclasses.dataclass(frozen=True)
 class SelfConfidence:
-    """By digit, the mean probability that a model gives it on the images that are labeled so.
+    """By digit, a model's mean probability of the digit on the images with that label.
 
     Attributes:
-        means: in [0, 1]; 1 for a digit without images, and in records of versions that kept no sums.
+        means: in [0, 1]; 1 for a digit without images, and for records of versions without these sums.
     """
 
     means: tuple[float, ...]
 
     @classmethod
     def of(cls, sums: Iterable[float], images: Iterable[int]) -> Self:
-        """Return the means from sums and numbers of images, by digit."""
+        """Compute the means from sums of probabilities and numbers of images, by digit."""
         means = (total / count if count and total else 1.0 for total, count in zip(sums, images, strict=True))
         return cls(tuple(means))
 
@@ -57,12 +57,12 @@ class SelfConfidence:
             raise ValueError(f"expected means of {CLASSES} digits; got {len(self.means)}")
 
     def is_error(self, answer: Answer) -> bool:
-        """Whether a wrong answer is as sure as right ones are on average, so that the label is in error."""
+        """Whether a wrong prediction is as sure as right ones on average, so the label is likely wrong."""
         return answer.confidence >= self.means[answer.digit]
 
     def rank(self, answers: Iterable[A]) -> list[A]:
-        """Return the wrong answers whose labels may be in error, the likeliest errors first."""
-        # The probability of the label is at most what the answer leaves.
+        """Return the wrong predictions whose labels may be wrong, likeliest label errors first."""
+        # The label's probability is at most 1 - confidence.
         doubted = [
             each
             for each in answers
@@ -71,7 +71,7 @@ class SelfConfidence:
         return sorted(doubted, key=lambda each: (not self.is_error(each), -each.confidence))
 
     def reading(self, ranked: Sequence[Answer]) -> str:
-        """Return the sentences that explain a gallery of ranked answers."""
+        """Return the sentences that explain a gallery of ranked predictions."""
         words = "The surest of the wrong answers: the label may be wrong, or the model."
         errors = sum(map(self.is_error, ranked))
         if not errors:

@@ -1,4 +1,4 @@
-"""Formats numbers for people: thousands separated, only digits that mean something."""
+"""Formats numbers for people: thousands separators, and only significant digits."""
 
 import decimal
 import math
@@ -7,13 +7,13 @@ from typing import Final
 from schemas.model.accuracy import percent
 
 NO_BREAK: Final = "\N{NO-BREAK SPACE}"
-"""Between a number and its unit, which must stay on one line."""
+"""Separates a number from its unit, to keep them on one line."""
 
 NONE: Final = "–"
-"""Stands where there is no number."""
+"""Text for a missing number."""
 
 Cell = tuple[str, float | None]
-"""A cell of a table that can be sorted: its text, and what to sort by."""
+"""A cell of a sortable table: its text and its sort key."""
 
 
 def thousands(count: int | float) -> str:
@@ -22,12 +22,12 @@ def thousands(count: int | float) -> str:
 
 
 def compact(count: float) -> str:
-    """Return a round number in few letters, for axes: `10,000`, `2 M`."""
+    """Return a short form of a round number, for axes: `10,000`, `2 M`."""
     return f"{count / 1e6:g}{NO_BREAK}M" if count >= 1e6 else f"{count:,g}"
 
 
 def share(value: float | None, decimals: int = 2) -> str:
-    """Return a share in [0, 1] in percent, `98.18 %`; a dash for None."""
+    """Return a share in [0, 1] as a percentage, `98.18 %`; a dash for None."""
     if value is None:
         return NONE
     text = percent(value) if decimals == 2 else f"{100 * value:.{decimals}f} %"
@@ -40,7 +40,7 @@ def count_cell(count: int | float) -> Cell:
 
 
 def share_cell(value: float | None, decimals: int = 2) -> Cell:
-    """Return the cell of a share in [0, 1], or of None."""
+    """Return the cell of a share in [0, 1]; a dash for None."""
     return share(value, decimals), value
 
 
@@ -53,14 +53,14 @@ def fraction(value: float | None, digits: int = 3) -> str:
 
 
 def figure(value: float | None) -> str:
-    """Return any figure: a whole number with its thousands, another with four digits; `unknown` for None."""
+    """Return any figure: whole numbers with separators, others with four digits; `unknown` for None."""
     if value is None:
         return "unknown"
     return thousands(value) if value == int(value) else fraction(value, 4)
 
 
 def threshold(value: float) -> str:
-    """Return a confidence from which something is accepted, as exact as its distance to 1 needs.
+    """Return an accept threshold with as many digits as its distance to 1 needs.
 
     `0.9`, `0.9946`, `0.99975`: two digits beyond the nines, never rounded to 1.
     """
@@ -71,7 +71,7 @@ def threshold(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time span in the two largest units that it has: `2.3 s`, `4 min 12 s`, `1 h 5 min`."""
+    """Return a time span in its two largest units: `2.3 s`, `4 min 12 s`, `1 h 5 min`."""
     if seconds < 59.95:
         return f"{seconds:.1f}{NO_BREAK}s"
     whole = round(seconds)
@@ -81,7 +81,7 @@ def duration(seconds: float) -> str:
 
 
 def money(amount: float) -> str:
-    """Return an amount of a currency that the reader knows: cents, of less than one two digits."""
+    """Return an amount of money without currency: two decimals, or two significant digits below 0.1."""
     return f"{amount:,.2f}" if amount >= 0.1 or amount == 0 else fraction(amount, 2)
 
 

@@ -1,4 +1,4 @@
-"""What a confusion matrix says: precision, recall and F1 of each class, and the most frequent mistake."""
+"""Metrics of a confusion matrix: precision, recall and F1 of each class, and the most frequent mistake."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClassRates:
-    """Counts of one class, and the rates that follow.
+    """Counts of one class, and its rates.
 
     Attributes:
-        taken: labeled images predicted as it.
-        labeled: images whose label it is.
-        right: of these, predicted as it.
+        taken: labeled images predicted as this class.
+        labeled: images labeled as this class.
+        right: images both labeled and predicted as this class.
     """
 
     taken: int
@@ -20,12 +20,12 @@ class ClassRates:
 
     @property
     def precision(self) -> float | None:
-        """Share of the images predicted as this class that show it."""
+        """Share of the images predicted as this class that belong to it."""
         return self.right / self.taken if self.taken else None
 
     @property
     def recall(self) -> float | None:
-        """Share of the images that show this class that are predicted as it."""
+        """Share of the images of this class that are predicted as it."""
         return self.right / self.labeled if self.labeled else None
 
     @property

@@ -1,4 +1,4 @@
-"""A small picture of an image beside the digit that was made of it."""
+"""Thumbnails of images, to show next to their canonical digits."""
 
 from typing import Final
 
@@ -10,20 +10,20 @@ from schemas.digit import SIDE
 from schemas.failure import ImageError
 
 MIN_CORRELATION: Final = 0.9
-"""Correlation from which an image, shrunk to the digit's size, shows nothing more than the digit."""
+"""An image shows no more than its digit if, at the digit's size, they correlate at least this much."""
 
 _THUMBNAIL: Final = 112
-"""Longer side of the original as it is shown, in pixels."""
+"""Longer side of the thumbnail, in pixels."""
 
 _QUALITY: Final = 70
 
 
 def thumbnail(content: bytes | Page, digit: np.ndarray) -> bytes:
-    """Return a small WebP of an image; empty if it shows no more than its digit, uint8[28, 28]."""
+    """Return a WebP thumbnail of an image; empty if it shows no more than its digit, uint8[28, 28]."""
     try:
         pixels = _to_bgr(pixels_of(content))
     except ImageError:
-        return b""  # it decoded a moment ago, so memory or time ran out; the digit suffices
+        return b""  # it decoded before, so memory or time ran out; the digit is enough
     if _resembles(pixels, digit):
         return b""
     scale = _THUMBNAIL / max(pixels.shape[:2])
@@ -34,7 +34,7 @@ def thumbnail(content: bytes | Page, digit: np.ndarray) -> bytes:
 
 
 def _to_bgr(pixels: np.ndarray) -> np.ndarray:
-    """Return decoded pixels as uint8[height, width, 3], transparent ones on white."""
+    """Return decoded pixels as uint8[height, width, 3], with transparency on white."""
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
     if pixels.ndim == 2:
@@ -46,7 +46,7 @@ def _to_bgr(pixels: np.ndarray) -> np.ndarray:
 
 
 def _resembles(pixels: np.ndarray, digit: np.ndarray) -> bool:
-    """Whether an image shows the same as the digit, apart from size and polarity."""
+    """Whether an image looks like the digit, apart from size and polarity."""
     small = cv2.resize(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     if not small.std():
         return False

@@ -1,10 +1,10 @@
-"""Lists, reads and writes files: local folders and object stores as equals, for training and for scoring.
+"""Lists, reads and writes files in local folders and object stores, for training and scoring.
 
-A place is a path, a pattern or a URI. `list_place` yields what is there, `list_keys` a range of a bucket's
-names, `list_folder` and `list_level` a folder of a bucket without ranges. `ImageReader` reads it as it was
-listed, `open_place` reads one file of any size, and `open_folder` returns an `OutputFolder`, whose files are
-written whole or not at all and which one launcher holds at a time.
-The clients of object stores, which take half a second to import, are imported when the first object is used.
+A place is a path, a pattern or a URI. `list_place` lists a place, `list_keys` a range of a bucket's names,
+and `list_folder` and `list_level` a folder of a bucket without ranges. `ImageReader` reads images in the
+listed version, and `open_place` reads one file of any size. `open_folder` returns an `OutputFolder`, whose
+files are written completely or not at all, and which only one launcher can hold at a time. The clients of
+object stores take half a second to import, so they are imported on first use.
 """
 
 from digitmill.storage.interface import OutputFolder, before_run

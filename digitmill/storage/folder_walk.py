@@ -1,4 +1,4 @@
-"""Walks a local folder: every file once, in the order of the paths, through links too."""
+"""Walks a local folder: yields every file once, in the order of the paths, following links."""
 
 import errno
 import os
@@ -36,12 +36,12 @@ class _Open(NamedTuple):
 def walk(root: bytes, pattern: PathPattern, survey: Survey) -> Iterator[ListedImage]:
     """Yield the files of a folder that match a pattern, in the order of their paths' bytes.
 
-    Of folders only those on the way are in memory, and some 110 bytes for each that was entered. One that
-    several links lead to is entered once, under the name that comes first. One that cannot be listed is an
-    entry of its own, whose URI ends in a slash and whose size is -1.
+    Memory holds only the folders on the current path, and some 110 bytes for each folder entered. A folder
+    with several links to it is entered once, under its first name. A folder that cannot be listed yields an
+    entry for itself, with a URI that ends in a slash and a size of -1.
 
     Raises:
-        UserError: when the root cannot be listed; if the survey is strict, any folder.
+        UserError: when the root cannot be listed, or any folder if the survey is strict.
         StorageError: when the process may not open more files.
     """
     # A stack, not recursion: folders may lie deeper in each other than Python calls go.
@@ -70,7 +70,7 @@ def walk(root: bytes, pattern: PathPattern, survey: Survey) -> Iterator[ListedIm
 
 
 def stat_image(path: bytes, uri: str) -> ListedImage:
-    """Return one file as it is now; size -1 and generation 0 when it cannot be examined."""
+    """Return the current version of one file; size -1 and generation 0 if it cannot be examined."""
     try:
         status = os.stat(path)
     except OSError:

@@ -1,4 +1,4 @@
-"""What every output folder offers, wherever it is, and the errors that all of them share."""
+"""The interface of output folders, local or in a bucket, and their common errors."""
 
 import contextlib
 import datetime
@@ -22,10 +22,10 @@ class Hold(Protocol):
 class OutputFolder(Protocol):
     """A folder that a run writes to. Names of files in it use `/`.
 
-    On disk it must exist before it is written to: `hold` and `claim` make it, and nothing else does, so that
-    a run whose output is removed ends.
+    On disk, the folder must exist before files are written. Only `hold` and `claim` create it, so that a run
+    ends if its output is removed.
 
-    Every method raises StorageError when the storage fails, unless it says otherwise.
+    Every method raises StorageError when the storage fails, unless documented otherwise.
     """
 
     @property
@@ -33,25 +33,25 @@ class OutputFolder(Protocol):
         """The folder as users write it: a path, or `gs://bucket/folder`."""
 
     def at(self, name: str) -> str:
-        """Return the place of a file in the folder, as users write it."""
+        """Return the location of a file in the folder, as users write it."""
 
     def write_once(self, name: str, data: bytes) -> None:
-        """Write a file completely or not at all; keep one that exists already."""
+        """Write a file completely or not at all; keep an existing one."""
 
     def write_all_once(self, files: Mapping[str, bytes]) -> None:
-        """Write files, by their names, as `write_once` does; a crash may leave some of them."""
+        """Write files, by name, as with `write_once`; a crash may leave some of them."""
 
     def replace(self, name: str, data: bytes) -> None:
-        """Write a file completely or not at all; replace one that exists already."""
+        """Write a file completely or not at all; replace an existing one."""
 
     def create(self, name: str, *, replace: bool = False) -> AbstractContextManager[BinaryIO]:
         """Context manager around a new file of any size, which appears when the block ends.
 
-        A block that raises leaves no file. What cannot be held in memory is on the temporary disk until it is
-        sent to a bucket.
+        If the block raises, there is no file. Files for a bucket that are too large for memory are stored in
+        temporary files until they are sent.
 
         Raises:
-            FileExistsError: when there is one already, unless it may be replaced.
+            FileExistsError: when the file exists and may not be replaced.
         """
 
     def read(self, name: str) -> bytes:
@@ -70,7 +70,7 @@ class OutputFolder(Protocol):
         """Yield the name of every file in the folder, or in one of its sub-folders, at any depth."""
 
     def folders(self) -> set[str]:
-        """Return the names of its direct sub-folders."""
+        """Return the names of the direct sub-folders."""
 
     def delete(self, name: str) -> None:
         """Remove a file, which need not exist."""
@@ -96,7 +96,7 @@ class OutputFolder(Protocol):
 
 @contextlib.contextmanager
 def before_run() -> Iterator[None]:
-    """Turn a StorageError into a UserError: before a run begins, the user's place is at fault."""
+    """Context manager that turns a StorageError into a UserError: before a run, the path is at fault."""
     try:
         yield
     except StorageError as error:

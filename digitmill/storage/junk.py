@@ -1,4 +1,4 @@
-"""Files that lie beside images and are none: what operating systems and digitmill itself leave in folders."""
+"""Recognizes files next to images that operating systems and digitmill itself leave in folders."""
 
 import re
 from typing import Final

@@ -1,4 +1,4 @@
-"""Local files as inputs: lists folders and patterns, and reads files in the version that was listed."""
+"""Local files as inputs: lists folders and patterns, and reads files in the listed version."""
 
 import errno
 import itertools
@@ -28,19 +28,18 @@ _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class NothingFoundError(UserError):
-    """Error: no file or object has this name, or matches the pattern."""
+    """No file or object has this name or matches the pattern."""
 
 
 def list_files(given: str, survey: Survey) -> Iterator[ListedImage]:
-    """Yield every file of a folder, to any depth and through links, or of a pattern, or one file.
+    """Yield every file of a folder, at any depth and through links, or of a pattern, or a single file.
 
-    Names begin with the real path of what is given: of the folder, or of the folder that a file or the
-    first wildcard is in. Links below it keep their names. A link that leads nowhere is listed and later
-    fails as MISSING.
+    Names begin with the real path of the given folder, or of the folder that contains the given file or the
+    first wildcard. Links below it keep their names. A broken link is listed and later fails as MISSING.
 
     Raises:
-        NothingFoundError: when it does not exist or matches nothing.
-        UserError: when its folder cannot be listed; if the survey is strict, any folder in it.
+        NothingFoundError: when the input does not exist or matches nothing.
+        UserError: when its folder cannot be listed, or any folder in it if the survey is strict.
     """
     root, rest = real_root(given)
     if not rest and not os.path.lexists(os.fsencode(given)):
@@ -70,10 +69,10 @@ def holds_more_than(folder: bytes, count: int) -> bool:
 
 
 def open_regular_file(path: str | os.PathLike[str], *, flags: int = 0) -> BinaryIO:
-    """Open a file for reading; `flags` are further ones of `os.open`.
+    """Open a file for reading; `flags` are further flags of `os.open`.
 
     Raises:
-        OSError: when it cannot be opened, or is a pipe, which is not waited for, a device or a folder.
+        OSError: when it cannot be opened, or is a pipe, a device or a folder; does not wait for a pipe.
     """
     file = os.open(path, _READ | flags)
     mode = os.fstat(file).st_mode
@@ -85,13 +84,13 @@ def open_regular_file(path: str | os.PathLike[str], *, flags: int = 0) -> Binary
 
 
 def read_regular_file(path: str | os.PathLike[str], *, flags: int = 0) -> bytes:
-    """Return the bytes of a file, as `open_regular_file` opens it."""
+    """Return the bytes of a file opened by `open_regular_file`."""
     with open_regular_file(path, flags=flags) as file:
         return file.read()
 
 
 def read_file(image: ListedImage) -> bytes:
-    """Return the bytes of a file in the version that was listed.
+    """Return the bytes of a file in the listed version.
 
     Raises:
         ImageError: MISSING, DENIED, CHANGED, TOO_LARGE or UNREADABLE.
@@ -119,7 +118,7 @@ def read_file(image: ListedImage) -> bytes:
 
 
 def open_file(image: ListedImage) -> BinaryIO:
-    """Open a file of any size for reading, in the version that was listed.
+    """Open a file of any size for reading, in the listed version.
 
     Raises:
         ImageError: MISSING, DENIED, CHANGED or UNREADABLE.

@@ -52,16 +52,16 @@ class LocalFolder:
     def write_once(self, name: str, data: bytes) -> None:
         """Write a file unless it exists.
 
-        The name appears only after the bytes have reached the disk, so that a crash at any moment
-        leaves either no file of that name or the complete one. And it has reached the disk too when this
-        returns: no record can outlive the files that it names, also where the power fails.
+        The name appears only after the bytes have reached the disk, so a crash at any moment leaves either no
+        file of that name or the complete one. On return, the name has reached the disk too, so even after a
+        power failure no record names files that are lost.
         """
         self.write_all_once({name: data})
 
     def write_all_once(self, files: Mapping[str, bytes]) -> None:
-        """Write files as `write_once` does, and wait for the disk only once for all names in a folder.
+        """Write files as with `write_once`, but wait for the disk only once for all names in a folder.
 
-        All bytes are handed to the system before it is waited for: a journal takes them together.
+        All bytes go to the system before the wait, so that a journal can write them together.
         """
         folders = {}
         with contextlib.ExitStack() as stack:
@@ -88,7 +88,7 @@ class LocalFolder:
 
     @contextlib.contextmanager
     def create(self, name: str, *, replace: bool = False) -> Iterator[BinaryIO]:
-        """Open a file, which gets its name when the block has ended."""
+        """Open a file that gets its name when the block ends."""
         target = self.path / name
         there = self.exists(name) and not replace
         if there:
@@ -148,7 +148,7 @@ class LocalFolder:
         return {name for name in self.names("") if (self.path / name).is_dir()}
 
     def delete(self, name: str) -> None:
-        """Remove a file, and the folders that are empty then."""
+        """Remove a file and the folders that become empty."""
         target = self.path / name
         with self._using(name):
             target.unlink(missing_ok=True)
@@ -158,7 +158,7 @@ class LocalFolder:
 
     @contextlib.contextmanager
     def hold(self) -> Iterator["_Lock"]:
-        """Lock the folder; the system takes the lock of a process that dies."""
+        """Lock the folder; the system releases the lock if the process dies."""
         new = not self.path.exists()
         self.claim()
         lock = self._lock()
@@ -195,7 +195,7 @@ class LocalFolder:
             os.close(lock)  # the launcher before this one has just removed it
 
     def check(self, finished: str) -> None:
-        """Refuse a folder that holds something or cannot be seen."""
+        """Raise UserError for a folder that is not empty or cannot be listed."""
         try:
             done, used = self.exists(finished), self.path.exists() and not self.path.is_dir()
             # Leftovers of a launcher that was killed before its run began do not count.

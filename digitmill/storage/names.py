@@ -42,10 +42,9 @@ def uri_of(path: bytes) -> str:
 
 
 def real_path(path: bytes) -> bytes:
-    """Return the one path by which a file or folder that a user names is known.
+    """Return the unique path of a file or folder that a user names.
 
-    Free of `.`, `..`, doubled slashes and links, but for the last segment where it is not a folder: a file
-    keeps the name of its link.
+    It has no `.`, `..`, doubled slashes or links, except that a file given as a link keeps the link's name.
     """
     folder, name = os.path.split(path.rstrip(b"/") or b"/")
     if name in (b"", b".", b"..") or os.path.isdir(path):
@@ -69,16 +68,16 @@ class RealNames:
 
 
 def quoted(path: bytes) -> str:
-    """Return a path, or a part of one, as it stands in a URI."""
+    """Return a path, or a part of one, quoted for a URI."""
     # Nearly no name needs quoting; to find that out `urllib` takes five times as long.
     return urllib.parse.quote_from_bytes(path) if path.translate(None, _UNQUOTED) else path.decode()
 
 
 def path_of(uri: str) -> bytes:
-    """Return the path of a `file://` URI, byte for byte what `uri_of` was given.
+    """Return the path of a `file://` URI, the exact inverse of `uri_of`.
 
     Raises:
-        ValueError: for another kind of URI.
+        ValueError: for other URIs.
     """
     if not uri.startswith(_FILE):
         raise ValueError(f"a local image has a {_FILE} URI; got {uri!r}")
@@ -88,11 +87,11 @@ def path_of(uri: str) -> bytes:
 
 
 def place_of(uri: str, given: str = "/") -> str:
-    """Return the path of a `file://` URI, and any other URI as it is.
+    """Return the path of a `file://` URI; return other URIs unchanged.
 
     Args:
-        uri: of a file or an object.
-        given: the place that it was listed from; where that is a relative path, so is the one returned.
+        uri: URI of a file or an object.
+        given: the input that it was listed from; if that is a relative path, the result is relative too.
     """
     if not uri.startswith(_FILE):
         return uri
@@ -105,12 +104,12 @@ _PIPES: Final = (b"/dev/fd/", b"/dev/std", b"/proc/")
 
 
 def uri_in(name: str, file: str | pathlib.Path) -> str:
-    """Return the URI of a name that stands in a file: relative names count from the file's folder.
+    """Return the URI of a name listed in a file; relative names are relative to the file's folder.
 
-    In a pipe of the shell's, they count from the working directory.
+    If the file is a shell's pipe, they are relative to the working directory.
 
     Raises:
-        UserError: when it is the name of nothing that can be read.
+        UserError: when the name cannot refer to a readable file.
     """
     place = str(file)
     if "://" not in f"{name}{place.removeprefix(_FILE)}" or name.startswith("/"):
@@ -135,23 +134,23 @@ def uri_in(name: str, file: str | pathlib.Path) -> str:
 
 
 def place_as_given(given: str | os.PathLike[str]) -> str:
-    """Return a place as text; of an address in a `pathlib.Path`, which drops a slash, with both slashes."""
+    """Return a place as text, restoring the double slash of a URI that `pathlib.Path` has collapsed."""
     place = os.fspath(given)
     return place if isinstance(given, str) else _ONE_SLASH.sub(r"\1://", place)
 
 
 def printable(place: str) -> str:
-    """Return a path with bytes that are no UTF-8 written as escapes, for pages and manifests."""
+    """Return a path with invalid UTF-8 escaped, for pages and manifests."""
     return os.fsencode(place).decode(errors="backslashreplace")
 
 
 def local_path(given: str) -> str:
-    """Return the path of a place on disk, which may be given as a `file://` URI."""
+    """Return the path of a local place, which may be a `file://` URI."""
     return os.fsdecode(path_of(given)) if given.startswith(_FILE) else given
 
 
 def place_from_anywhere(place: str) -> str:
-    """Return a place in a form for any working directory: absolute, real, without a slash at the end."""
+    """Return a place that works in any working directory: absolute, real, without a trailing slash."""
     if "://" in place and not place.startswith(_FILE):
         return place.rstrip("/")
     root, pattern = real_root(place)
@@ -159,9 +158,9 @@ def place_from_anywhere(place: str) -> str:
 
 
 def real_root(given: str) -> tuple[bytes, str]:
-    """Return the real path of what a user names on disk, and the pattern below it; empty for none.
+    """Return the real path of a local input, and the pattern below it, which is empty if there is none.
 
-    What exists under its exact name is not taken for a pattern.
+    A name that exists exactly as given is not a pattern.
     """
     path = os.fsencode(local_path(given))
     if os.path.lexists(path) or not has_magic(os.fsdecode(path)):
@@ -175,20 +174,20 @@ _MOST_COMPARED: Final = 10_000
 
 
 def path_hint(given: str, otherwise: str = "check the path") -> str:
-    """Return what to do about a path that does not exist: the nearest one that does, or `otherwise`."""
+    """Return the hint for a missing path: the closest existing path, or `otherwise`."""
     near = near_path(given)
     return otherwise if near is None else f"did you mean {near}?"
 
 
 def check_found(place: str, what: str = "input") -> None:
-    """Raise UserError for a missing local path; places in buckets and patterns are not looked at."""
+    """Raise UserError for a missing local path; buckets and patterns are not checked."""
     path = local_path(place)
     if "://" not in path and not (os.path.lexists(path) or has_magic(path)):
         raise UserError(f"{what} not found", value=place, hint=path_hint(place))
 
 
 def near_path(given: str) -> str | None:
-    """Return the local path that a misspelled one is closest to, or None: one segment may differ."""
+    """Return the local path closest to a misspelled one, which may differ in one segment, or None."""
     folder, rest = local_path(given).rstrip("/"), ""
     while folder:
         folder, name = os.path.split(folder.rstrip("/"))
@@ -222,23 +221,23 @@ _ARCHIVE_SUFFIXES: Final = (".zip", ".tar", ".tar.gz", ".tgz", ".tfrecord", ".tf
 
 
 def may_be_archive(uri: str) -> bool:
-    """Whether a name is an archive's; its content decides."""
+    """Whether a file may be an archive, by its name; its content decides later."""
     return uri.lower().endswith(_ARCHIVE_SUFFIXES)
 
 
 def page_uri(file: str, page: int) -> str:
-    """Return the identity of a page, counted from 1: `FILE!PAGE`; the file may be an archive's member."""
+    """Return the identity of a page, counted from 1: `FILE!PAGE`, where FILE may be an archive's member."""
     return f"{file}!{page}"
 
 
 def split_page(uri: str) -> tuple[str, int]:
-    """Return the file and the page that an identity names; page 0 if it cannot be a page."""
+    """Split an identity into file and page; page 0 if it cannot be a page."""
     match = _PAGE.fullmatch(uri)
     return (match[1], int(match[2])) if match else (uri, 0)
 
 
 def file_of(uri: str, files: Container[str]) -> str:
-    """Return the file that an identity belongs to, as itself or as a page; itself if there is none."""
+    """Return which of `files` a URI names, as the file or as one of its pages; the URI itself if none."""
     return uri if uri in files else split_page(uri)[0]
 
 
@@ -248,5 +247,5 @@ def folder_of(uri: str) -> str:
 
 
 def readable(uri: str) -> str:
-    """Return a URI's path as people write it, for pages and messages; not an identity."""
+    """Return a URI's path in readable form, for pages and messages; not an identity."""
     return urllib.parse.unquote(uri.removeprefix(_FILE), errors="replace") if uri.startswith(_FILE) else uri

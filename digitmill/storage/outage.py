@@ -1,4 +1,4 @@
-"""Distinguishes a storage that is out of reach from single images that are missing."""
+"""Distinguishes an unreachable storage from missing images."""
 
 import os
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ _STORAGE_CODES: Final = (FailureCode.MISSING, FailureCode.DENIED, FailureCode.UN
 
 
 def refuse_outage(failures: Sequence[Failure], *, listed: int) -> None:
-    """Raise StorageError where images failed because their bucket or folder is out of reach.
+    """Raise StorageError if images failed because their bucket or folder cannot be reached.
 
-    Such failures must not be recorded: when credentials expire or the network breaks, the same images can
-    be read after a resume. If the bucket can still be listed, the images themselves are missing. If most
-    images could be read, a bucket that we may not list is no outage: reading needs no right to list.
+    Such failures must not be recorded: after expired credentials or a network failure, a resumed run can read
+    the same images. If the bucket can still be listed, the images themselves are missing. If most images
+    could be read, a bucket that cannot be listed is not an outage, because reading needs no list permission.
     """
     failed = [failure.image for failure in failures if failure.code in _STORAGE_CODES]
     if 2 * len(failed) > listed:

@@ -35,12 +35,12 @@ def list_place(given: str, survey: Survey | None = None, *, in_order: bool = Tru
 
     Args:
         given: the folder, pattern or file.
-        survey: what the listing goes by, shared by inputs that are listed together; None for the default.
-        in_order: whether what a store lists in another order than that of the names is sorted first.
+        survey: selects the files to list, shared by inputs that are listed together; None for the default.
+        in_order: whether to sort the names of stores that list them in another order.
 
     Raises:
-        NothingFoundError: when it does not exist or matches nothing.
-        UserError: when it cannot be listed.
+        NothingFoundError: when the place does not exist or matches nothing.
+        UserError: when the place cannot be listed.
     """
     survey = survey or Survey()
     if not is_object(given):
@@ -112,11 +112,11 @@ def list_folder(
     They are sorted on disk, so that memory does not grow with their number.
 
     Args:
-        scheme: of the bucket.
-        bucket: without ranges, see `can_list_ranges`.
+        scheme: URI scheme of the bucket.
+        bucket: a bucket without ranges, see `can_list_ranges`.
         folder: ends in a slash, or is empty for the whole bucket.
-        prefixes: with one of which each name begins.
-        start: which no name lies before.
+        prefixes: yield only names that begin with one of these.
+        start: yield only names from this one on.
 
     Raises:
         UserError: when the bucket cannot be listed.
@@ -136,7 +136,7 @@ def _sort(images: Iterable[ListedImage]) -> Iterator[ListedImage]:
 
 
 def first_names(scheme: str, bucket: str, folder: str, most: int) -> Iterator[str]:
-    """Yield at most so many names below a folder, in the store's own order.
+    """Yield at most `most` names below a folder, in the store's own order.
 
     Raises:
         UserError: when the bucket cannot be listed.
@@ -158,10 +158,10 @@ def list_level(scheme: str, bucket: str, folder: str) -> Level:
 
 
 def can_list_ranges(scheme: str, bucket: str) -> bool:
-    """Whether a bucket lists its names in the order of their UTF-8 bytes, from any one on.
+    """Whether a bucket can list its names in the order of their UTF-8 bytes, from any given name.
 
-    Azure's containers list in the order of UTF-16, or folder by folder where their namespace is hierarchical,
-    and their emulator ignores where to begin. S3's directory buckets list in no order.
+    Azure containers list in UTF-16 order, or folder by folder if their namespace is hierarchical, and their
+    emulator ignores the start. S3 directory buckets list in no order.
     """
     return scheme == "gs" or (scheme == "s3" and not bucket.endswith("--x-s3"))
 
@@ -213,19 +213,19 @@ def _listing(scheme: str, bucket: str, folder: str) -> Iterator[None]:
 
 
 def uri_of_place(given: str) -> str:
-    """Return the URI of a file or folder that a user named by a path or a URI, as it is listed.
+    """Return the URI under which a file or folder, given by path or URI, is listed.
 
     Raises:
-        UserError: when it is on no disk and in no object store.
+        UserError: when the place is neither local nor in an object store.
     """
     return given if is_object(given) else uri_of(real_path(os.fsencode(local_path(given))))
 
 
 def open_place(given: str) -> BinaryIO:
-    """Return a file of any size, open for reading at its beginning; an object's is a temporary copy.
+    """Open a file of any size for reading; an object is copied to a temporary file.
 
     Raises:
-        UserError: when it cannot be read.
+        UserError: when the file cannot be read.
     """
     uri = uri_of_place(given)
     with ImageReader() as reader:
@@ -240,11 +240,11 @@ def open_place(given: str) -> BinaryIO:
 
 
 def read_place(given: str) -> bytes:
-    """Return what a file of a user's holds, whole.
+    """Return the whole content of a file given by the user.
 
     Raises:
-        OSError: when it is on disk and cannot be read.
-        UserError: when it is an object that cannot be read.
+        OSError: when a local file cannot be read.
+        UserError: when an object cannot be read.
     """
     with _open(given) as file:
         return file.read()
@@ -253,11 +253,11 @@ def read_place(given: str) -> bytes:
 def open_text(given: str) -> TextIO:
     """Return a user's text file, open for reading as UTF-8, with or without a byte order mark.
 
-    Bytes that are no UTF-8, as names of files may have them, are kept as surrogates; newlines as they are.
+    Invalid UTF-8, which file names may contain, is kept as surrogates. Newlines are not converted.
 
     Raises:
-        OSError: when it is on disk and cannot be read.
-        UserError: when it is an object that cannot be read.
+        OSError: when a local file cannot be read.
+        UserError: when an object cannot be read.
     """
     return io.TextIOWrapper(_open(given), encoding="utf-8-sig", errors="surrogateescape", newline="")
 
@@ -274,7 +274,7 @@ _PIPES: Final = _Pipes()
 
 @contextlib.contextmanager
 def pipes_kept() -> Iterator[None]:
-    """Context manager that keeps the content of pipes, which can only be read once, for further reads."""
+    """Context manager that keeps the content of pipes, which can be read only once, for later reads."""
     before = _PIPES.kept
     _PIPES.kept = {} if before is None else before
     try:
@@ -301,10 +301,10 @@ def _open(given: str) -> BinaryIO:
 def open_folder(place: str, *, retry_seconds: float = RETRY_SECONDS) -> OutputFolder:
     """Return an output folder, local or in a bucket, without touching it.
 
-    Requests to a bucket that fail for the store's reasons are retried for `retry_seconds`.
+    Requests that fail because of the store are retried for `retry_seconds`.
 
     Raises:
-        UserError: for a place that outputs cannot be written to.
+        UserError: for a place that cannot hold outputs.
     """
     if "://" not in place:
         return LocalFolder(pathlib.Path(place).absolute())

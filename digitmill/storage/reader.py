@@ -46,13 +46,13 @@ class ImageReader:
         self._stop = threading.Event()
 
     def read(self, images: Iterable[ListedImage]) -> Iterator[Content]:
-        """Yield each image's bytes, or why they cannot be had, in order.
+        """Yield each image's bytes, or the error that occurred when reading it, in order.
 
-        Files are read here and now: threads would cost more than they save. Objects are read ahead. What
-        fails for the store's reasons is retried for as long as the limits say.
+        Files are read in this thread, because threads would cost more than they save. Objects are read ahead.
+        Reads that fail because of the store are retried for as long as the limits say.
 
         Raises:
-            StorageError: when a bucket is out of reach or refuses every read, or the reading is interrupted.
+            StorageError: when a bucket is unreachable or refuses every read, or the reading is interrupted.
         """
         others = images if isinstance(images, Sequence) else ()
         for files, some in itertools.groupby(images, _is_file):
@@ -88,17 +88,17 @@ class ImageReader:
             yield from under_way.popleft()[1]()
 
     def find(self, uris: Sequence[str]) -> Iterator[ListedImage]:
-        """Yield images as they are now, in order; size -1 for one that cannot be examined."""
+        """Yield the current versions of images, in order; size -1 for an image that cannot be examined."""
         if all(uri.startswith(_FILE) for uri in uris):
             return map(self._find, uris)
         others = [ListedImage(uri, 0, -1) for uri in uris[:: max(1, len(uris) // _OTHERS)]]
         return self._pool.map(functools.partial(self._find, others=others), uris)
 
     def fetch(self, image: ListedImage) -> BinaryIO:
-        """Open a file of any size for reading; of an object it opens a temporary copy.
+        """Open a file of any size for reading; an object is copied to a temporary file.
 
         Raises:
-            ImageError: when it cannot be had.
+            ImageError: when the file cannot be read.
         """
         if _is_file(image):
             return open_file(image)
@@ -108,7 +108,7 @@ class ImageReader:
         """Return the first `size` bytes of a file, or all if it has fewer.
 
         Raises:
-            ImageError: when they cannot be had.
+            ImageError: when they cannot be read.
         """
         if _is_file(image):
             with open_file(image) as file:
@@ -116,7 +116,7 @@ class ImageReader:
         return self._objects().read_head(image, size, stop=self._stop)
 
     def interrupt(self) -> None:
-        """End what other threads read now; they get StorageError instead of waiting for a store."""
+        """Interrupt reads in other threads; they get StorageError instead of waiting for a store."""
         self._stop, ended = threading.Event(), self._stop
         ended.set()
 

@@ -1,4 +1,4 @@
-"""Sorts rows in any number in bounded memory: SQLite does it on disk."""
+"""Sorts any number of rows in bounded memory, using SQLite on disk."""
 
 import contextlib
 import json
@@ -14,9 +14,9 @@ _AT_ONCE: Final = 256
 
 
 class SortedRows:
-    """Pairs of a text and a value of JSON in a temporary file, sorted by the text, then by the value's JSON.
+    """Pairs of a text and a JSON value in a temporary file, sorted by the text, then by the value's JSON.
 
-    All are added before the first is read.
+    Add all pairs before reading the first one.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Which files of the inputs count, and what a listing met besides images."""
+"""Which files of the inputs to list, and counts of everything else that a listing finds."""
 
 import dataclasses
 import functools
@@ -13,22 +13,22 @@ from digitmill.storage.patterns import PathPattern, States, compile_pattern
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
-    """The files of an input that a user wants, by patterns on their names relative to the input.
+    """The files of an input to list, by patterns on their names relative to the input.
 
     Attributes:
-        include: patterns, one of which a name must match, if there are any.
-        exclude: patterns, none of which it may match.
+        include: if not empty, a name must match one of these patterns.
+        exclude: a name must not match any of these patterns.
     """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
     def takes(self, name: str) -> bool:
-        """Whether a file is wanted."""
+        """Whether to list a file."""
         return (not self.include or _any_matches(self._included, name)) and not self.excludes(name)
 
     def excludes(self, name: str) -> bool:
-        """Whether a file is excluded, or a folder, whose name ends in a slash."""
+        """Whether a file, or a folder with a name that ends in a slash, is excluded."""
         return _any_matches(self._excluded, name)
 
     def __bool__(self) -> bool:
@@ -48,27 +48,28 @@ def _any_matches(patterns: Sequence[re.Pattern[str]], name: str) -> bool:
 
 
 class Visit(NamedTuple):
-    """For which of its files a folder was entered."""
+    """The part of a folder's files for which the folder was entered."""
 
     pattern: PathPattern
     states: States
 
     def covers(self, other: "Visit") -> bool:
-        """Whether it finds all that another visit to the same folder would."""
+        """Whether this visit finds everything that another visit to the same folder would find."""
         return self.pattern.takes_all(self.states) or self == other
 
 
 @dataclasses.dataclass
 class Survey:
-    """What a listing of one or several inputs keeps and skips, and what it counts.
+    """Decides what a listing of one or several inputs keeps, and counts the rest.
 
     Attributes:
-        selection: the files that are wanted; junk never is, unless an input names it exactly.
-        strict: whether a folder that cannot be listed is an error; it is a failed entry otherwise, or, if it
-            has vanished, only counted.
-        ignored: files that are junk or not wanted.
-        vanished: folders that vanished while they were listed.
-        passed_over: folders that were entered before under another name, and were left out, or some files.
+        selection: the files to list; junk is never listed, unless an input names it exactly.
+        strict: whether a folder that cannot be listed is an error. Otherwise it is a failed entry, or only
+            counted if it has disappeared.
+        ignored: number of files that are junk or not selected.
+        vanished: number of folders that disappeared while they were listed.
+        passed_over: number of folders skipped, wholly or partly, because they were entered under another
+            name.
     """
 
     selection: Selection = dataclasses.field(default_factory=Selection)
@@ -80,21 +81,21 @@ class Survey:
     _visits: dict[Visit, dict[int, dict[int, int]]] = dataclasses.field(default_factory=dict, repr=False)
 
     def keep(self, name: str) -> bool:
-        """Whether a file counts, by its name relative to the input; counts it as ignored otherwise."""
+        """Whether to list a file, by its name relative to the input; if not, count it as ignored."""
         kept = not is_junk(os.fsencode(name)) and self.selection.takes(name)
         self.ignored += not kept
         return kept
 
     @property
     def left_out(self) -> int:
-        """Grows with everything that is found but not listed."""
+        """A number that grows with everything found but not listed."""
         return self.ignored + self.vanished + self.passed_over
 
     def enter(self, identity: tuple[int, int], path: bytes, visit: Visit) -> list[Visit] | None:
-        """Note a visit to a folder, by its device and inode; it takes some 110 bytes.
+        """Record a visit to a folder, by device and inode; takes some 110 bytes.
 
         Returns:
-            Earlier visits under other names, whose files must not be listed again; None if that is all.
+            Earlier visits under other names, whose files must not be listed again; None if nothing is left.
         """
         (device, inode), name = identity, hash(path)
         earlier = [

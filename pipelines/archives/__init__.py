@@ -1,7 +1,7 @@
 """Reads the images in zip, tar and TFRecord files, one member at a time and in bounded memory.
 
-`archive_kind` tells from a file's first bytes whether it is an archive; `read_members` yields every member
-once, its bytes or why they cannot be read. Nothing is ever written under a member's name.
+`archive_kind` determines from a file's first bytes whether it is an archive; `read_members` yields every
+member once, with its bytes or an error. Nothing is ever written under a member's name.
 """
 
 from pipelines.archives.archive_members import HEAD_BYTES, ArchiveKind, archive_kind, read_members

@@ -1,4 +1,4 @@
-"""Tells what kind of archive a file is, and reads its members.
+"""Determines the kind of an archive, and reads its members.
 
 Nothing is ever written under a member's name, so `../../etc/passwd` is a name like any other. Memory stays
 bounded whatever an archive holds: one member at a time, and at most `schemas.failure.MAX_BYTES` of it. Work
@@ -43,10 +43,10 @@ class ArchiveKind(enum.StrEnum):
 
 
 def archive_kind(name: str, head: bytes) -> ArchiveKind | None:
-    """Return the kind of archive that a file with this head is; None for an image or anything else.
+    """Return the kind of archive that a file is, from its name and first bytes; None for any other file.
 
-    Content decides: magic bytes, or the checksum of a first header. The name counts only where the content
-    begins like no known format, so that a damaged archive fails as the archive that it was.
+    Content decides: magic bytes, or the checksum of a first header. The name counts only if the content does
+    not begin like any known format, so that a damaged archive fails as an archive.
     """
     if head.startswith(ZIP_MAGIC):
         return ArchiveKind.ZIP
@@ -62,11 +62,11 @@ def archive_kind(name: str, head: bytes) -> ArchiveKind | None:
 def read_members(
     file: BinaryIO, kind: ArchiveKind, *, name: str, ignored: collections.Counter[str] | None = None
 ) -> Iterator[Member]:
-    """Yield every member of a seekable archive once, its bytes or why they cannot be read.
+    """Yield every member of a seekable archive once, with its bytes or an error.
 
-    Folders are no members, nor is junk beside images, which `ignored` counts under the archive's name. Where
-    the archive itself fails, the last member has the archive's URI and says how many came before; so does the
-    only one of an archive without members.
+    Folders are skipped, and so is junk, which `ignored` counts under the archive's name. If the archive
+    itself fails or is empty, the last member has the archive's URI and an error with the number of members
+    before it.
     """
     names = MemberNames(name)
     try:

@@ -1,8 +1,8 @@
 """Reads zip archives, members stored or deflated.
 
-Not with `zipfile`, which reads nothing of an archive that is cut short, or whose directory has one damaged
-entry or one name that is not the UTF-8 it claims to be, and which takes 540 bytes of memory for each member
-before it reads the first. The tests compare the two.
+Does not use `zipfile`, which reads nothing from an archive that is truncated, or whose directory has a single
+damaged entry or invalid UTF-8 name, and which needs 540 bytes of memory per member before it reads the first.
+The tests compare the two.
 
 Source: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
 """
@@ -72,8 +72,8 @@ class _Directory(NamedTuple):
 def read_zip(file: BinaryIO) -> Iterator[RawMember]:
     """Yield the members in the order of the archive's directory, without folders.
 
-    Where the directory is lost, as in an archive that is cut short, members are read one after the other from
-    the front. Members that overlap, as in zip bombs, are not read.
+    If the directory is missing, as in a truncated archive, members are read one by one from the front.
+    Overlapping members, as in zip bombs, are not read.
 
     Raises:
         ImageError: CORRUPT, UNSUPPORTED (in several files) or TOO_LARGE.

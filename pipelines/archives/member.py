@@ -1,4 +1,4 @@
-"""A member of an archive, as its reader yields it and with the identity that a run gives it."""
+"""Members of archives: as yielded by the readers, and with their identities in a run."""
 
 import array
 import dataclasses
@@ -20,7 +20,7 @@ _QUOTED: Final = re.compile("[%!#\x00-\x1f\x7f\udc80-\udcff]")
 
 
 class RawMember(NamedTuple):
-    """One member as its archive holds it, under a name in no known encoding."""
+    """One member as stored in its archive, with a name in an unknown encoding."""
 
     name: bytes
     content: bytes | ImageError
@@ -29,10 +29,10 @@ class RawMember(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Member:
-    """One member of an archive, or the error that ended the reading of an archive.
+    """One member of an archive, or the error that ended reading the archive.
 
     Attributes:
-        name: the member's identity, see `member_uri`; the archive's own URI where the archive itself failed.
+        name: the member's identity, see `member_uri`; the archive's own URI if the archive itself failed.
     """
 
     name: str
@@ -56,9 +56,9 @@ def member_uri(archive: str, member: bytes, *, nth: int = 1) -> str:
 
 
 class NameCounts:
-    """Counts names, in 24 to 48 bytes of memory for each that differs.
+    """Counts names, using 24 to 48 bytes of memory per distinct name.
 
-    A dictionary takes 200. Names are compared by 64 bits of a digest: two with the same bits count as one.
+    A dictionary would use 200. Names are compared by 64 bits of a digest; equal digests count as one name.
     """
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ class NameCounts:
 
 
 class MemberNames:
-    """Gives each member of an archive its own name, the same in every run."""
+    """Gives each member of an archive a unique name, the same in every run."""
 
     def __init__(self, archive: str) -> None:
         self._archive = archive
@@ -112,12 +112,12 @@ class MemberNames:
 
 
 def cut_short() -> ImageError:
-    """Return the error of an archive that ends too early."""
+    """Return the error for a truncated archive."""
     return ImageError(FailureCode.CORRUPT, "the archive is cut short")
 
 
 def too_large(size: int) -> ImageError:
-    """Return the error of a member of `size` bytes."""
+    """Return the error for a member of `size` bytes, which is too large."""
     return ImageError(FailureCode.TOO_LARGE, f"{size:,} bytes; the limit is {MAX_BYTES:,}")
 
 

@@ -1,1 +1,1 @@
-"""`digitmill audit`: how many of the accepted images are wrong, by people's labels of a random sample."""
+"""`digitmill audit`: estimates how many accepted images are wrong, from labels of a random sample."""

@@ -1,4 +1,4 @@
-"""The job of `digitmill audit`: compares the sample of accepted images with what people have seen."""
+"""The job of `digitmill audit`: compares the sample of accepted images with people's labels."""
 
 import dataclasses
 from typing import Any
@@ -24,7 +24,7 @@ from schemas.model.trust import DELTA
 
 @dataclasses.dataclass(frozen=True)
 class AuditSummary:
-    """The audits of some runs, by their places, and the sum of several."""
+    """The audits of runs, by location, and their sum if there are several."""
 
     audits: dict[str, Audit]
 
@@ -81,7 +81,7 @@ def run(options: AuditOptions) -> AuditSummary:
     """Audit the runs, and write each one's audit into its folder.
 
     Raises:
-        UserError: when a run is not finished or has drawn no images, or when none of them is labeled.
+        UserError: when a run is not finished or has no audit sample, or when no image of a sample is labeled.
     """
     labels = LabelsFile(options.labels, unreadable=True)
     audits = {place: _audit(place, labels) for place in options.runs}

@@ -13,7 +13,7 @@ class AuditOptions(Options):
 
     Attributes:
         runs: output folders of runs that were scored with `--audit`, local or in a bucket.
-        labels: the labels file that the review page of one of them, or of several, gave.
+        labels: the labels file downloaded from the review pages of these runs.
     """
 
     VERB: ClassVar[str] = "audit"

@@ -1,7 +1,7 @@
 """Transforms for other Beam pipelines: names of images in, digits or predictions out.
 
 `digitmill score` writes files and proves that every image has one outcome. These transforms return elements
-instead; counting and writing them is up to the surrounding pipeline.
+instead; the surrounding pipeline counts and writes them.
 """
 
 import functools
@@ -169,7 +169,7 @@ class _ReadBatch(beam.DoFn):
 
 
 def read_contents(names: Sequence[Name], reader: ImageReader, pages: Pages = Pages.ALL) -> PagedContents:
-    """Return each image with its content or its error; of an archive its members, of a file its pages."""
+    """Return each image with its content or error, including members of archives and pages of files."""
     return PagedContents(_read_files(names, reader), pages)
 
 

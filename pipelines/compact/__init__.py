@@ -1,6 +1,6 @@
-"""`digitmill compact`: merges the outputs of several runs into one, the last answer of each image.
+"""`digitmill compact`: merges the outputs of several runs into one with the latest prediction of each image.
 
-`compact_job` plans the merge, `merging` decides which row of an image is the last one.
+`compact_job` plans the merge; `merging` decides which row of an image is the latest one.
 
 `python -m pipelines.compact` runs the command.
 """

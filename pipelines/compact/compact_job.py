@@ -55,7 +55,7 @@ from schemas.manifest import Manifest, Status
 from schemas.run_plan import RunPlan
 
 SEVERAL = "several"
-"""Stands for the model and preprocessing of runs that differ in them."""
+"""Placeholder for a setting in which the merged runs differ."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,12 +63,12 @@ class MergeTask:
     """Parameters of every worker.
 
     Attributes:
-        run: digest of everything that rows depend on besides the images.
+        run: digest of everything besides the images that rows depend on.
         current: numbers of the runs whose inputs no later run listed completely.
-        columns: what goes with the images of each run, by its number: columns of its input list.
-        extra: names of columns that the rows have beyond those of all runs.
-        names: relative to the inputs of all runs.
-        audit: size of the sample of accepted images; None for none.
+        columns: names of the carried columns of each run, by run number.
+        extra: names of the rows' optional columns.
+        names: names of the images relative to the inputs of all runs.
+        audit: size of the audit sample; None for no sample.
     """
 
     output: str
@@ -90,8 +90,8 @@ def run(options: CompactOptions) -> Summary:
 
     Raises:
         UserError: when an option cannot be used; nothing has been written then.
-        StoppedError: when the run was stopped, or its storage failed; it can be resumed.
-        UnreconciledError: when no run has an outcome for an image; there is no manifest then.
+        StoppedError: when the merge was stopped or its storage failed; it can be resumed.
+        UnreconciledError: when no run has an outcome for an image; no manifest is written then.
     """
     started = datetime.datetime.now(datetime.UTC)
     signer = Signer.load(options.sign)
@@ -134,7 +134,7 @@ def run(options: CompactOptions) -> Summary:
 
 
 def _runs(given: Sequence[str], output: OutputFolder) -> list[PastRun]:
-    # The folder of states that gets its first one holds none yet.
+    # A new folder of states is empty before its first merge.
     parent = output.place.rpartition("/")[0]
     found = [
         run
@@ -159,7 +159,7 @@ def _runs(given: Sequence[str], output: OutputFolder) -> list[PastRun]:
 
 
 def _check_same_runs(there: RunPlan, here: RunPlan, output: OutputFolder) -> None:
-    """Raise UserError when a merge is resumed with other runs; their digests would fill the screen."""
+    """Raise UserError when a merge is resumed with other runs; the general message would list all digests."""
     if there.settings.get(MERGED) != here.settings[MERGED]:
         raise UserError(
             "cannot resume: the output is a merge of other runs",
@@ -191,7 +191,7 @@ def _plan(options: CompactOptions, runs: Sequence[PastRun]) -> RunPlan:
 
 
 def _optional(runs: Sequence[PastRun]) -> Mapping[str, str | int | bool]:
-    """Return settings that only some runs have, about columns, input lists and audits."""
+    """Return the settings about columns, input lists and audits, which not all runs have."""
     names = dict.fromkeys(name for run in runs for name in carried_names(run.plan.settings.get("carry")))
     lists = {folder for run in runs for folder in RelativeNames.of((), run.plan.settings).lists}
     audited = [int(size) for run in runs if (size := run.plan.settings.get("audit"))]
@@ -206,7 +206,7 @@ def _optional(runs: Sequence[PastRun]) -> Mapping[str, str | int | bool]:
 
 
 def _field_options(runs: Sequence[PastRun]) -> Mapping[str, str | int | float | None]:
-    """Return the options about fields of the last run that has fields by names; none without any."""
+    """Return the field options of the last run with fields; empty if no run has fields."""
     options = [run.manifest.options for run in reversed(runs) if run.manifest.fields is not None]
     return {name: options[0].get(name) for name in ("field", "field_check")} if options else {}
 
@@ -214,13 +214,13 @@ def _field_options(runs: Sequence[PastRun]) -> Mapping[str, str | int | float | 
 def _fields(
     draft: Manifest, plan: RunPlan, output: OutputFolder, reconciled: Reconciliation
 ) -> RunFields | None:
-    """Return the fields of the merged state; None where no run has any."""
+    """Return the fields of the merged state; None if no run has fields."""
     rules = FieldRules.of(draft.options, plan.inputs, threshold=draft.accept_threshold)
     return rules.fields(output, (part.name for part in reconciled.listing), ()) if rules else None
 
 
 def _common_list(runs: Sequence[PastRun]) -> str | None:
-    """Return a digest of the input lists of the runs; None without any."""
+    """Return a digest of the runs' input lists; None if no run has a list."""
     lists = sorted({run.scope[1] for run in runs} - {""})
     if len(lists) < 2:
         return lists[0] if lists else None
@@ -229,10 +229,10 @@ def _common_list(runs: Sequence[PastRun]) -> str | None:
 
 def _task(options: CompactOptions, plan: RunPlan, runs: Sequence[PastRun], output: OutputFolder) -> MergeTask:
     listed = max(run.manifest.counts.listed for run in runs)
-    # A bucket becomes a part; some buckets are larger than others.
+    # A bucket becomes a part. Aim below the maximum, because bucket sizes vary.
     buckets = incremental.bucket_count(listed, names=max(1, options.rows_per_part * 3 // 4))
     last = {run.scope: number for number, run in enumerate(runs) if run.whole}
-    # Runs over a part of the inputs count if they are later than the last complete one.
+    # Runs over a part of the inputs count if they are later than the last complete run.
     current = (number for number, run in enumerate(runs) if number >= last.get(run.scope, 0))
     return MergeTask(
         output=output.place,
@@ -249,13 +249,13 @@ def _task(options: CompactOptions, plan: RunPlan, runs: Sequence[PastRun], outpu
 
 
 def _columns_of(run: PastRun) -> tuple[str, ...]:
-    """Return the columns of its input list that go with a run's images."""
+    """Return the names of a run's carried columns."""
     fields = FIELD_COLUMNS if run.plan.settings.get(LIST_FIELDS) else ()
     return (*carried_names(run.plan.settings.get("carry")), *fields)
 
 
 def _digest(plan: RunPlan, runs: Sequence[PastRun]) -> str:
-    """Return a digest of what the rows depend on: the runs, wherever they are."""
+    """Return a digest of what the rows depend on: the runs, regardless of their locations."""
     merged = hashlib.sha256(" ".join(run.digest for run in runs).encode()).hexdigest()
     settings = {name: value for name, value in plan.settings.items() if name != NEWEST} | {MERGED: merged}
     content = dataclasses.replace(plan, settings=settings).to_json()
@@ -338,7 +338,7 @@ def _manifest(
             "engine_reason": f"of the last of {len(runs):,} runs that were merged",
         },
         versions=last.versions,
-        # It is as old as its newest run: a run that began since then supersedes it.
+        # The merged state is as old as its newest run, so that any later run supersedes it.
         times=run_times(
             max(run.began[0] for run in runs), started, seconds=seconds, images=statistics.listed
         ),

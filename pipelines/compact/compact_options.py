@@ -19,10 +19,10 @@ _RUNNER: Final = OptionGroup("Other runners")
 
 @dataclasses.dataclass(frozen=True)
 class CompactOptions(Options):
-    """The options of a compacting run; each field is a flag, explained by its help.
+    """The options of `digitmill compact`; each field is a flag, explained by its help.
 
     Attributes:
-        runs: outputs of runs, or folders above several.
+        runs: outputs of runs, or folders that contain several outputs.
         beam_flags: flags for Beam, which follow the runs on the command line.
     """
 
@@ -51,9 +51,9 @@ class CompactOptions(Options):
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
-        """Return the options that a command line gives: click takes runs and Beam's flags together."""
+        """Return the options of a command line, in which click does not separate runs and Beam flags."""
         words = given["runs"]
-        # A flag of Beam's may be followed by its value.
+        # A Beam flag may be followed by its value.
         places = tuple(itertools.takewhile(lambda word: not word.startswith("-"), words))
         if not places:
             raise click.UsageError("The runs come before the flags of Beam.")

@@ -1,7 +1,7 @@
 """Merges the rows of several runs into the latest state: for each image, the outcome of the last run.
 
-Rows travel through the merge in blocks, one for each work item and bucket, like names in the join with
-earlier runs; see `pipelines.history.incremental`.
+Rows go through the merge in blocks, one per work item and bucket, like names in the join with earlier runs;
+see `pipelines.history.incremental`.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ LISTED: Final = "listed"
 """Kind of entry: an image, as the run listed it."""
 
 CARRIED: Final = "carried"
-"""Kind of entry: the columns that went with an image in a run, which may be the last one that had them."""
+"""Kind of entry: carried columns of an image in a run; later runs may not have these columns."""
 
 ROW: Final = "row"
 """Kind of entry: a row of the run's predictions."""
@@ -52,21 +52,21 @@ SAMPLE_TYPES: Final = {
     "disagreements": Disagreement,
     "failure_pictures": FailurePicture,
 }
-"""Sample images of a statistics record: their types, by the record's field."""
+"""Types of the sample images in a statistics record, by field."""
 
 Entry = tuple[Version, Any]
-"""Version of a listed file, and an outcome of it."""
+"""Version of a listed file, and one of its outcomes."""
 
 Entries = tuple[int, str, Iterable[Entry]]
 """Number of a run, oldest first; kind of the entries; the entries."""
 
 _HELD_FAILURES: Final = 4096
-"""Failures that are in memory while they are read: an archive may have a million."""
+"""Failures to read at a time: an archive may have a million."""
 
 
 @dataclasses.dataclass
 class _Outcome:
-    """Outcome of a file in one run, by kind: a row or a failure; of an archive, one for each member."""
+    """Outcome of a file in one run: entries by kind, one row or failure per image in the file."""
 
     run: int
     entries: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
@@ -82,8 +82,8 @@ def blocks_of(
 ) -> Iterator[tuple[int, Block]]:
     """Yield the images and outcomes of a listing file's work items in blocks, each with its bucket.
 
-    A run's images still exist if it is `current`: no later run listed all of its inputs. The columns that it
-    `carries` may be those that the latest run has none of. Rows are read with `columns`.
+    A run is `current` if no later run listed all of its inputs, so its images still exist. A run that
+    `carries` columns also yields their values. `columns` are further columns of the rows.
     """
     output = open_folder(file.place)
     with file.damage_reported():
@@ -155,16 +155,16 @@ def merge_bucket(
     """Write the latest state of one bucket from the blocks of all runs; yield its items' digests.
 
     Args:
-        blocks: of all runs.
-        output: the merged state's.
-        bucket: its number.
-        run: digest of everything that rows depend on besides the images.
-        compression: of the prediction files.
-        formats: of the prediction files.
-        columns: what goes with the images of each run, by its number.
-        extra: names of columns that the rows have beyond those of all runs.
-        names: relative to the inputs of all runs.
-        audit: size of the sample of accepted images; None for none.
+        blocks: blocks of all runs for this bucket.
+        output: output of the merged state.
+        bucket: number of the bucket.
+        run: digest of everything besides the images that rows depend on.
+        compression: compression of the prediction files.
+        formats: formats of the prediction files.
+        columns: names of the carried columns of each run, by run number.
+        extra: names of the rows' optional columns.
+        names: names of the images relative to the inputs of all runs.
+        audit: size of the audit sample; None for no sample.
 
     Raises:
         UnreconciledError: when no run has an outcome for a listed file.
@@ -206,9 +206,9 @@ def resolve(
 ) -> tuple[dict[str, tuple[int, ListedImage]], dict[Version, _Outcome]]:
     """Return the current files, with the run that listed each, and the last run's outcome of each version.
 
-    A file can return to a version that an early run scored; outcomes of later versions are not its own. Of
-    each column that goes with a file, the value is that of the last run that had the column: `columns` has
-    those of each run, by its number.
+    Outcomes are by version, because a file can return to a version that an earlier run scored. The value of
+    each carried column comes from the last run that had the column; `columns` has the carried columns of
+    each run, by run number.
     """
     listed: dict[str, tuple[int, ListedImage]] = {}
     outcomes: dict[Version, _Outcome] = {}
@@ -243,7 +243,7 @@ def _with_columns(
 
 
 def _latest(by_run: Mapping[int, str], columns: Sequence[Sequence[str]]) -> str:
-    """Return what goes with a file, from what went with it in each run that listed it."""
+    """Return the carried values of a file, from the values in each run that listed it."""
     found: dict[str, str] = {}
     for run in sorted(by_run):
         for name in columns[run]:
@@ -299,7 +299,7 @@ def _write_item(
 
 
 def _with_carried(scored: ScoredBatch, item: WorkItem) -> ScoredBatch:
-    """Return predictions with the columns that go with their files, as they were last listed."""
+    """Return predictions with the carried columns of their files, as last listed."""
     files = {image.uri: image.carried for image in item.images}
     whole = item.images[0].uri if item.may_be_archive else None
     carried = (files[whole or file_of(image.uri, files)] for image in scored.images)
@@ -310,7 +310,7 @@ def _with_carried(scored: ScoredBatch, item: WorkItem) -> ScoredBatch:
 def _with_failure_files(
     statistics: ItemStatistics, failures: Sequence[Sequence[Any]], output: OutputFolder
 ) -> ItemStatistics:
-    """Write failures that are too many for a record to files, and return the record with these."""
+    """Write failures that are too many for a record to files; return the record with these files."""
     parts = list(statistics.parts)
     for start in range(0, len(failures), MOST_IN_MEMORY):
         some = [*itertools.starmap(Failure, failures[start : start + MOST_IN_MEMORY])]

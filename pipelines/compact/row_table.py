@@ -1,4 +1,4 @@
-"""Prediction rows as columns: a tenth of the memory that they take as dictionaries."""
+"""Prediction rows stored as columns, in a tenth of the memory of dictionaries."""
 
 import dataclasses
 import itertools
@@ -29,7 +29,7 @@ _DEFAULTS: Final[Mapping[str, np.generic]] = {
     "challenger_digit": np.int64(NO_LABEL),
     "challenger_confidence": np.float32(NO_NUMBER),
 }
-"""Columns of numbers, with their values where a row has none."""
+"""Numeric columns, with the values that stand for missing ones."""
 
 _ACCEPTED: Final = "accepted"
 _OWNER: Final = "owner"
@@ -42,9 +42,9 @@ class PackedRows:
 
     Attributes:
         images: N URIs.
-        files: URIs of the listed files; "" where it is the image's own.
+        files: URIs of the listed files; empty if the image is the file.
         columns: N values for each name of `_DEFAULTS`, for `accepted` (bool), and for `owner` (int64), the
-            generation of the listed file; where they are known, `probabilities` (float32[N, 10]).
+            generation of the listed file; also `probabilities` (float32[N, 10]) if known.
     """
 
     images: Sequence[str]
@@ -53,7 +53,7 @@ class PackedRows:
 
     @classmethod
     def of(cls, found: Columns, owner: Callable[[str], Version]) -> Self:
-        """Pack rows of predictions; `owner` gives the version of the listed file by an image's URI.
+        """Pack rows of predictions; `owner` returns the version of the listed file for an image's URI.
 
         Raises:
             ValueError: when a row has no image.
@@ -87,7 +87,7 @@ class PackedRows:
 
     def to_bytes(self) -> bytes:
         """Return the rows as bytes."""
-        # No URI holds a NUL.
+        # URIs contain no NUL.
         text = "\0".join((*self.images, *self.files)).encode()
         known = [name for name in (*_names(), _PROBABILITIES) if name in self.columns]
         arrays = (self.columns[name].tobytes() for name in known)
@@ -95,7 +95,7 @@ class PackedRows:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Read what `to_bytes` wrote."""
+        """Parse the output of `to_bytes`."""
         rows, length = _HEAD.unpack_from(data)
         at = _HEAD.size + length
         words = data[_HEAD.size : at].decode().split("\0")
@@ -113,14 +113,14 @@ def _names() -> dict[str, type]:
 
 
 class RowTable:
-    """The rows of a bucket, of all runs, by their numbers in the order in which they came."""
+    """The rows of a bucket from all runs, numbered in the order of arrival."""
 
     def __init__(self) -> None:
         self._blocks: list[PackedRows] = []
         self._images: list[str] = []
 
     def add(self, data: bytes) -> Iterator[tuple[Version, int]]:
-        """Add packed rows; yield the version of each one's file, and its number."""
+        """Add packed rows; yield each row's file version and number."""
         block = PackedRows.from_bytes(data)
         self._blocks.append(block)
         first = len(self._images)
@@ -129,7 +129,7 @@ class RowTable:
         return zip(versions, itertools.count(first), strict=False)
 
     def batch(self, numbers: Sequence[int], failures: Iterable[Failure]) -> ScoredBatch:
-        """Return some rows, in this order, with failures, as what a work item gave."""
+        """Return the rows with these numbers, in this order, and failures, as a scored batch."""
         columns = {name: self._column(name)[list(numbers)] for name in _names()}
         images = zip(
             (self._images[number] for number in numbers),
@@ -152,7 +152,7 @@ class RowTable:
         )
 
     def _probabilities(self, numbers: Sequence[int]) -> np.ndarray | None:
-        """Return those of some rows; None where no block has any."""
+        """Return the probabilities of some rows; None if no block has any."""
         if not any(_PROBABILITIES in block.columns for block in self._blocks):
             return None
         unknown = np.full((1, CLASSES), NO_NUMBER, np.float32)

@@ -1,4 +1,4 @@
-"""Checks by which the value of a field is possible or not, and the likeliest possible one."""
+"""Checks whether the value of a field is possible, and finds the likeliest possible one."""
 
 import math
 import re
@@ -35,10 +35,10 @@ class Reading(NamedTuple):
 
 
 def field_check(given: str) -> Check:
-    """Return the check that --field-check names.
+    """Return the check named by --field-check.
 
     Raises:
-        UserError: when there is no such check.
+        UserError: for an unknown check.
     """
     if given.startswith(_REGEX):
         try:
@@ -59,10 +59,10 @@ def joint_confidence(readings: Sequence[Reading]) -> float:
 
 
 def likeliest_valid(readings: Sequence[Reading], check: Check) -> tuple[str, float] | None:
-    """Return the likeliest possible value with one digit replaced by the second, and its joint confidence.
+    """Return the likeliest valid value with one digit replaced by its second choice, and its confidence.
 
-    None where no such value is possible, or the field is longer than any amount or reading. Of equally likely
-    ones, the one that replaces the first digit.
+    Returns None if there is no such value, or if the field is longer than any amount or reading. Among
+    equally likely values, the one that replaces the earliest digit wins.
     """
     if len(readings) > _LONGEST:
         return None

@@ -1,9 +1,9 @@
-"""Brings the images of each field together, whichever work items scored them, in flat memory.
+"""Groups the images of each field across work items, in constant memory.
 
-The outcomes of one work item after the other are sorted by field on disk. An incremental run takes the images
-that it has skipped from the earlier runs, as long as it lists them, but only of fields of which it has scored
-an image; of files with several images, which are scored as a whole, only those that it has scored. An input
-list may have put them into other fields since.
+The outcomes of all work items are sorted by field on disk. An incremental run takes skipped images from the
+earlier runs if it still lists them, but only for fields in which it has scored an image. Files with several
+images are scored as a whole, so only those scored by this run count. The input list may have moved images to
+other fields since an earlier run.
 """
 
 import itertools
@@ -83,14 +83,14 @@ def join_fields(
     *,
     listed: bool = False,
 ) -> Iterator[tuple[str, list[Member]]]:
-    """Yield the fields of which a run has scored an image, sorted by name, each with its images.
+    """Yield the fields in which a run has scored an image, sorted by name, each with its images.
 
     Args:
-        output: the run's.
-        names: of the run's files, its listing among them.
-        past: the earlier runs whose images it has skipped, oldest first.
-        place_of: gives an image its field.
-        listed: whether the field follows from the listing, which may have changed since an image was scored.
+        output: the run's output.
+        names: names of the run's files, including its listing.
+        past: the earlier runs whose images were skipped, oldest first.
+        place_of: returns an image's place in a field.
+        listed: whether fields come from the listing, which may have changed since an image was scored.
 
     Raises:
         StorageError: when files of a run are missing or damaged, or the temporary disk is full.

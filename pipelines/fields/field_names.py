@@ -1,4 +1,4 @@
-"""Which field an image belongs to, and where in it: by its name, or by columns of the input list."""
+"""Determines an image's field and position: from its name, or from columns of the input list."""
 
 import dataclasses
 import json
@@ -18,7 +18,7 @@ _FORMULA: Final = "=+-@\t\r"
 
 
 class FieldPlace(NamedTuple):
-    """A field's name and a position in it; None if that is not a whole number."""
+    """A field's name and a position in it, which is None if it is not a whole number."""
 
     field: str
     position: int | None
@@ -26,11 +26,11 @@ class FieldPlace(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class FieldNames:
-    """Finds an image's field by a pattern of its name, relative to the input that it is in.
+    """Finds an image's field by matching its name, relative to its input, with a pattern.
 
     Attributes:
         pattern: matches the whole relative name; has the groups `field` and `position`.
-        names: relative to the inputs.
+        names: names of images relative to the inputs.
     """
 
     pattern: re.Pattern[str]
@@ -38,7 +38,7 @@ class FieldNames:
 
     @classmethod
     def of(cls, pattern: str, inputs: Sequence[str]) -> Self:
-        """Return the names by a pattern and a plan's inputs.
+        """Return the finder for a pattern and a plan's inputs.
 
         Raises:
             UserError: when the pattern cannot be used.
@@ -52,7 +52,7 @@ class FieldNames:
         return cls(compiled, RelativeNames(tuple(inputs)))
 
     def place_of(self, uri: str) -> FieldPlace | None:
-        """Return an image's place; None where its name does not match."""
+        """Return an image's place; None if its name does not match."""
         match = self.pattern.fullmatch(self._relative(uri))
         if match is None or not match[FIELD]:
             return None
@@ -64,7 +64,7 @@ class FieldNames:
 
 
 def listed_place(image: ListedImage) -> FieldPlace | None:
-    """Return an image's place in a field by the input list; None if the list has none."""
+    """Return an image's place in a field according to the input list; None if the list has none."""
     if not image.carried:
         return None
     field, position = map(json.loads(image.carried).get, FIELD_COLUMNS)
@@ -78,7 +78,7 @@ _HINT: Final = r"give a regular expression such as '(?P<field>.+)/(?P<position>\
 
 
 def field_place(field: str, position: str | None) -> FieldPlace:
-    """Return a place from words; without a position it is the first one."""
+    """Parse a place from texts; the default position is the first one."""
     if field[0] in _FORMULA:
         field = f"%{ord(field[0]):02X}{field[1:]}"
     if not position:

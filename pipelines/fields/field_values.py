@@ -1,4 +1,4 @@
-"""Makes one value and one decision of the images of a field."""
+"""Makes one value and one decision from the images of a field."""
 
 import collections
 import itertools
@@ -22,8 +22,8 @@ class Member(NamedTuple):
     """An image of a field, with its prediction or its failure.
 
     Attributes:
-        position: place in the field; None where it is no whole number.
-        failure: failure code, or why there is no prediction; empty for a prediction, whose values follow.
+        position: place in the field; None if it is not a whole number.
+        failure: failure code, or why there is no prediction; empty if there is a prediction.
     """
 
     position: int | None
@@ -39,8 +39,8 @@ def make_field(
 ) -> Field:
     """Return the row of a field, of at least one image.
 
-    It is accepted if each digit is, and the product of their confidences reaches the accept threshold of a
-    single digit: then an accepted field is as sure as an accepted digit, if errors are independent.
+    It is accepted if each digit is accepted and the product of their confidences reaches the accept threshold
+    of a single digit. So an accepted field is as sure as an accepted digit, if errors are independent.
     """
     ordered = sorted(members, key=lambda each: (each.position is None, each.position or 0, each.image))
     by_position: dict[int, list[Member]] = collections.defaultdict(list)

@@ -1,4 +1,4 @@
-"""The fields of a run, from its rules and its outcomes."""
+"""Makes the fields of a run from its rules and outcomes."""
 
 import collections
 import dataclasses
@@ -24,12 +24,12 @@ MAX_SHOWN: Final = 50
 
 @dataclasses.dataclass(frozen=True)
 class FieldRules:
-    """Which images make a field, and when its value is accepted.
+    """Rules for which images form a field, and when its value is accepted.
 
     Attributes:
-        threshold: joint confidence from which a field is accepted.
-        check: of values; None for any value.
-        listed: whether the input list says it, rather than the images' names.
+        threshold: minimum joint confidence of an accepted field.
+        check: check of values; None to allow any value.
+        listed: whether fields come from the input list rather than from the images' names.
     """
 
     place_of: PlaceOf
@@ -39,7 +39,7 @@ class FieldRules:
 
     @classmethod
     def of(cls, options: Mapping[str, Any], inputs: Sequence[str], *, threshold: float) -> Self | None:
-        """Return the rules of a run's options, given its plan's inputs; None for a run without fields.
+        """Return the rules for a run's options and inputs; None for a run without fields.
 
         Raises:
             UserError: when a pattern or a check cannot be used.
@@ -55,7 +55,7 @@ class FieldRules:
         )
 
     def fields(self, output: OutputFolder, names: Iterable[str], past: Sequence[PastRun]) -> "RunFields":
-        """Return the fields of a run, as `join_fields` finds them."""
+        """Return the fields of a run, as found by `join_fields`."""
         joined = join_fields(output, names, past, self.place_of, listed=self.listed)
         return RunFields(
             make_field(name, members, threshold=self.threshold, check=self.check) for name, members in joined
@@ -63,7 +63,7 @@ class FieldRules:
 
 
 class RunFields:
-    """Fields, sorted by name; iterate once, one in memory at a time.
+    """Fields sorted by name, one in memory at a time. Can be iterated once.
 
     Attributes:
         for_review: the first `MAX_SHOWN` that are decided `review`; complete after the last field.
@@ -92,11 +92,11 @@ class RunFields:
 
 
 def read_fields(output: OutputFolder, tables: Iterable[str]) -> Iterator[Field]:
-    """Yield the fields in tables of a run, one file in memory at a time.
+    """Yield the fields in the tables of a run, one file in memory at a time.
 
     Raises:
-        FileNotFoundError: when there is none.
-        ValueError: when one is damaged.
+        FileNotFoundError: when there is no table.
+        ValueError: when a table is damaged.
     """
     for name in tables:
         yield from map(Field.from_row, read_csv(name, output.read(name)))

@@ -1,4 +1,4 @@
-"""Earlier runs: finds them below a folder, and tells which images they have scored already.
+"""Earlier runs: finds them below a folder, and determines which images they have scored already.
 
 An incremental run joins its listing with theirs by object name and generation, and scores only what is
 new or changed.

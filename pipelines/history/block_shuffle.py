@@ -19,34 +19,34 @@ from apache_beam.utils.shared import Shared
 from schemas.errors import StorageError
 
 Block = tuple[int, str, bytes]
-"""Number of a run, kind of what is in it, and that."""
+"""Number of a run, kind of the content, and the content."""
 
 _HELD: Final = 64 * 2**20
-"""Bytes of blocks that are in memory before they are written."""
+"""Bytes of blocks to hold in memory before writing them to disk."""
 
 _OVERHEAD: Final = 200
-"""Bytes that a block takes in memory besides its content."""
+"""Memory overhead of a block, in bytes."""
 
 _NOTHING: Final[Block] = (-1, "", b"")
 _COMPRESSED: Final = "compressed "
-"""Prefix of a kind."""
+"""Prefix of the kind of a compressed block."""
 
 
 class Spill:
-    """Blocks by bucket in a temporary file, which the system removes with this process. Thread-safe.
+    """Blocks by bucket in a temporary file, which the system deletes when this process ends. Thread-safe.
 
     Args:
-        held: bytes of blocks in memory before they are written.
+        held: bytes of blocks to hold in memory before writing them to disk.
     """
 
     def __init__(self, buckets: int, *, held: int = _HELD) -> None:
         self.buckets = buckets
         self._most = held
-        self._file = tempfile.TemporaryFile(prefix="digitmill-")  # noqa: SIM115 - lives as long as this
+        self._file = tempfile.TemporaryFile(prefix="digitmill-")  # noqa: SIM115 - lives as long as the spill
         self._lock = threading.Lock()
         self._size = self._end = 0
         self._blocks: list[list[Block]] = [[] for _ in range(buckets)]
-        # Where each bucket's pieces lie: start and length in turns.
+        # Positions of each bucket's pieces: alternating start and length.
         self._pieces = [array("q") for _ in range(buckets)]
 
     def add(self, bucket: int, block: Block) -> None:
@@ -75,7 +75,7 @@ class Spill:
         self._file.seek(self._end)
         for bucket, blocks in enumerate(self._blocks):
             if blocks:
-                # Many blocks at once: each alone is too small to be compressed well.
+                # Compress many blocks together: a single one is too small to compress well.
                 data = zlib.compress(marshal.dumps(blocks), 1)
                 self._write_piece(data)
                 self._pieces[bucket].extend((self._end, len(data)))
@@ -108,26 +108,26 @@ class _Spilled:
 
 
 def group_blocks(blocks: Sequence[beam.PCollection], buckets: int, spill: Shared | None) -> beam.PCollection:
-    """Map pairs of bucket and block to pairs of bucket and its blocks, for `read_blocks`; each bucket once.
+    """Group pairs of bucket and block by bucket; every bucket appears once. Read the result by `read_blocks`.
 
     Args:
-        blocks: collections of such pairs.
-        buckets: their number.
-        spill: holds a `Spill` where all steps run in one process, each once; None for the runner's shuffle.
+        blocks: collections of pairs of bucket and block.
+        buckets: number of buckets.
+        spill: holds a `Spill` if all steps run once, in one process; None for the runner's shuffle.
     """
     if spill is not None:
-        # Each by itself: Beam's DirectRunner holds in memory all that comes out before a Flatten.
+        # Write each collection separately: Beam's DirectRunner holds all inputs of a Flatten in memory.
         written = tuple(
             each | f"Spill{number}" >> beam.FlatMap(_add, spill) for number, each in enumerate(blocks)
         )
         return (
             written
             | "Nothing" >> beam.Flatten()
-            # Nothing comes out of it, but it ends when everything is written.
+            # The list is empty, but complete only when everything is written.
             | "Written" >> beam.combiners.ToList()
             | "Spilled" >> beam.FlatMap(_spilled, spill, buckets=buckets)
         )
-    # Every bucket exists, even if it has no names, so that a missing one is noticed.
+    # Create every bucket, even without names, so that a missing one is detected.
     empty = blocks[0].pipeline | "Buckets" >> beam.Create([(bucket, _NOTHING) for bucket in range(buckets)])
     packed = tuple(
         each | f"Compress{number}" >> beam.MapTuple(_compressed) for number, each in enumerate(blocks)
@@ -136,7 +136,7 @@ def group_blocks(blocks: Sequence[beam.PCollection], buckets: int, spill: Shared
 
 
 def shared_spill(spill: Spill) -> Shared:
-    """Return what Beam's steps in this process reach a spill by; the caller keeps the spill itself."""
+    """Return a handle that Beam steps in this process use to reach a spill; the caller keeps the spill."""
     shared = Shared()
     shared.acquire(lambda: spill)
     return shared
@@ -166,8 +166,8 @@ def _compressed(bucket: int, block: Block) -> tuple[int, Block]:
 
 
 def read_blocks(blocks: Iterable[Block]) -> Iterator[Block]:
-    """Yield the blocks of a bucket that `group_blocks` gave, as they were before."""
-    # A step after the shuffle that did no more than this would need them all as one element.
+    """Yield the original blocks of a bucket that `group_blocks` returned."""
+    # Not a Beam step: it would have to emit all blocks of a bucket as one element.
     for run, kind, data in blocks:
         if kind.startswith(_COMPRESSED):
             yield run, kind.removeprefix(_COMPRESSED), zlib.decompress(data)

@@ -1,15 +1,15 @@
 """Skips images that earlier runs have scored: a hash join of this run's listing with theirs.
 
-Names travel through the join in blocks, one for each listing file and bucket: shuffling a single name
-would cost Beam more than scoring an image. A bucket holds about 50,000 names, so no process ever holds all.
-The images left to score are frozen in the output, bucket by bucket, and then packed into work items as large
-as those of a first run.
+Names go through the join in blocks, one per listing file and bucket, because shuffling a single name would
+cost Beam more than scoring an image. A bucket has about 50,000 names, so no process holds all names. The
+images left to score are frozen in the output, bucket by bucket, and then packed into work items as large as
+those of a first run.
 
 An earlier run covers all images that it listed: it scored them, or skipped them because a still earlier run
-covers them. But what failed for reasons of the storage or the machine it does not cover.
+covers them. It does not cover images that failed because of the storage or the machine.
 
-A listed file may hold several images: an archive's members, a scan's pages. The join skips files, and counts
-the images that the earlier run found in them.
+A listed file may contain several images: an archive's members, a scan's pages. The join skips whole files,
+and counts the images that the earlier run found in them.
 """
 
 import contextlib
@@ -53,7 +53,7 @@ _BUCKET_NAMES: Final = 50_000
 _MOST_BUCKETS: Final = 4096
 
 _MIN_ITEMS: Final = 16
-"""Work items to aim for, as long as they are not too small: enough to balance the workers."""
+"""Target number of work items, unless they become too small: enough to balance the workers."""
 
 T = TypeVar("T")
 
@@ -61,17 +61,17 @@ Version = tuple[str, int]
 """An image's URI and its generation."""
 
 FileImages = tuple[str, int, int, int]
-"""A file's URI and generation, the number of its images, and that of the failed ones."""
+"""A file's URI and generation, its number of images, and how many of them failed."""
 
 LISTED: Final = "listed"
 FAILED: Final = "failed"
-"""Kind of names: files with an image that failed for its own reasons."""
+"""Kind of names: files with an image whose failure is permanent."""
 
 PASSING: Final = "passing"
-"""Kind of names: files with an image that failed for reasons that may pass; see `FailureCode.may_pass`."""
+"""Kind of names: files with an image whose failure may be temporary; see `FailureCode.may_pass`."""
 
 SEVERAL: Final = "several"
-"""Kind of names: files with several images, each with their number, and that of the failed ones."""
+"""Kind of names: files with several images, each with its numbers of images and of failed images."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +80,8 @@ class PastListingFile:
 
     Attributes:
         number: number of the run among the earlier ones, oldest first.
-        listed: whether the file holds images as they were listed.
-        scored: whether the file's work items were scored; then some images may have failed.
+        listed: whether the file has images as they were listed, before any join.
+        scored: whether the file's work items were scored; if so, some images may have failed.
     """
 
     number: int
@@ -111,7 +111,7 @@ class Bucket:
         todo: files to score, sorted by URI.
         skipped: number of files that an earlier run covers.
         failed: skipped files that failed in that run, or an image in them.
-        several: URI, generation, images and failed images of skipped files that do not hold one image.
+        several: URI, generation, images and failed images of skipped files without exactly one image.
     """
 
     todo: tuple[ListedImage, ...]
@@ -126,18 +126,18 @@ class Bucket:
 
     @property
     def skipped_failed(self) -> int:
-        """Number of these that failed in the earlier run."""
+        """Number of images in the skipped files that failed in the earlier run."""
         counted = {(uri, generation): failed for uri, generation, _, failed in self.several}
         return sum(counted.get(version, 1) for version in self.failed)
 
     def to_bytes(self) -> bytes:
-        """Return the content of its file."""
+        """Return the content of the bucket's file."""
         todo = [*map(stored, self.todo)]
         return gzip.compress(json.dumps([todo, self.skipped, self.failed, self.several]).encode(), 1, mtime=0)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Bucket":
-        """Read what `to_bytes` wrote."""
+        """Parse the output of `to_bytes`."""
         with fields_of("a bucket of names"):
             # Earlier versions did not count the images of archives.
             todo, skipped, failed, *several = parse_json(unpack(data))
@@ -155,17 +155,17 @@ class Bucket:
 
 
 def bucket_count(images: int, *, names: int | None = None) -> int:
-    """Return the number of buckets for about `images` names, `names` in each; fixed when a run begins."""
+    """Return the number of buckets for about `images` names, `names` per bucket; fixed when a run begins."""
     return min(_MOST_BUCKETS, images // (names or _BUCKET_NAMES) + 1)
 
 
 def bucket_of(uri: str, buckets: int) -> int:
-    """Return the number of a name's bucket."""
+    """Return the bucket number of a URI."""
     return zlib.crc32(uri.encode()) % buckets
 
 
 def past_listing_files(runs: Sequence[PastRun]) -> Iterator[PastListingFile]:
-    """Yield the listing files of earlier runs that their manifests name."""
+    """Yield the listing files that the manifests of earlier runs name."""
     for number, run in enumerate(runs):
         yield from run_listing_files(number, run.place, (part.name for part in run.manifest.parts))
 
@@ -182,13 +182,13 @@ def run_listing_files(number: int, place: str, names: Iterable[str]) -> Iterator
 
 
 def current_blocks(output: OutputFolder, name: str, *, run: int, buckets: int) -> Iterator[tuple[int, Block]]:
-    """Yield the names in a listing file of this run in blocks, each with its bucket."""
+    """Yield blocks of names from a listing file of this run, each with its bucket."""
     item = read_item(output, name)
     yield from _blocks(item.images if item else (), run, LISTED, buckets=buckets)
 
 
 def past_blocks(file: PastListingFile, *, buckets: int) -> Iterator[tuple[int, Block]]:
-    """Yield the names in an earlier run's listing file in blocks: those it covers, and those that failed."""
+    """Yield blocks of names from an earlier run's listing file: names it covers, and names that failed."""
     output = open_folder(file.place)
     names: dict[str, list[tuple]] = {}
     with file.damage_reported():
@@ -209,24 +209,24 @@ def past_blocks(file: PastListingFile, *, buckets: int) -> Iterator[tuple[int, B
 
 
 def _outcomes(output: OutputFolder, item: WorkItem) -> Iterator[tuple[str, tuple]]:
-    """Yield the files of a work item with a failure, and those that do not hold one image."""
+    """Yield a work item's files with a failure, and its files without exactly one image."""
     record = read_record(output.read(statistics_name(item.digest)), output)
     files = {image.uri: (image.uri, image.generation) for image in item.images}
     counted = list(record.several)
     if item.may_be_archive:
         counted = [FileCount(item.images[0].uri, record.listed, len(record.failures))]
     yield from ((SEVERAL, (*files[count.file], count.images, count.failed)) for count in counted)
-    # An archive may have a million failures.
+    # Store each file once: an archive may have a million failures.
     failed: dict[tuple[str, Version], None] = {}
     for failure in record.failures:
-        # A file is scored again as a whole.
+        # Rescoring always covers a whole file.
         file = item.images[0].uri if item.may_be_archive else file_of(failure.image, files)
         failed[PASSING if FailureCode(failure.code).may_pass else FAILED, files[file]] = None
     yield from failed
 
 
 def join_bucket(blocks: Iterable[Block], *, run: int, retry_failures: bool) -> Bucket:
-    """Return which images of one bucket are left to score, from the blocks of this run and earlier ones."""
+    """Join one bucket: find the files left to score, from the blocks of this run and of earlier runs."""
     past, current = _Past(), list[ListedImage]()
     for number, kind, packed in blocks:
         names = json.loads(packed)
@@ -249,10 +249,10 @@ def join_bucket(blocks: Iterable[Block], *, run: int, retry_failures: bool) -> B
 
 
 class _Past:
-    """What the earlier runs say of the files of a bucket."""
+    """What the earlier runs say about the files of a bucket."""
 
     def __init__(self) -> None:
-        # Of files with several images: their number, and the failed ones, by the run that counted them.
+        # For files with several images: numbers of images and of failed images, by the run that counted them.
         self._counts: dict[tuple, dict[int, tuple[int, int]]] = {}
         # For each version: the last run that listed it, and the last run in which it failed.
         self._last: dict[str, dict[tuple, int]] = {LISTED: {}, FAILED: {}, PASSING: {}}
@@ -277,9 +277,9 @@ class _Past:
         return next(fared, LISTED)
 
     def counted(self, image: ListedImage) -> Iterator[tuple[int, int]]:
-        """Yield the images in a file that holds several, and the failed ones, as last counted; at most once.
+        """Yield the latest numbers of images and of failed images of a file with several; at most one pair.
 
-        A later run may have listed, and counted, another file of the same modification time.
+        Ignores later counts, which may be of another file with the same modification time.
         """
         covering_run = self._covering_run(image)
         counts = self._counts.get((image.uri, image.generation), {})
@@ -287,12 +287,12 @@ class _Past:
         yield from (counts[run] for run in [*sorted(until)][-1:])
 
     def _covering_run(self, image: ListedImage) -> int | None:
-        # The size tells a new file apart that kept the modification time of the old one.
+        # The size distinguishes a new file that has the modification time of the old one.
         return self._last[LISTED].get((image.uri, image.generation, image.size))
 
 
 def group_buckets(counts: Sequence[int], *, max_size: int) -> list[list[int]]:
-    """Group the buckets that are packed together, so that few new images make few files."""
+    """Group buckets to pack together, so that few new images do not make many files."""
     aim = min(max_size, max(ITEM_SIZE, -(-sum(counts) // _MIN_ITEMS)))
     grouped: list[list[int]] = []
     held = aim
@@ -340,7 +340,7 @@ def _blocks(names: Iterable[tuple], run: int, kind: str, *, buckets: int) -> Ite
 
 
 def split_by_bucket(entries: Iterable[T], uri_of: Callable[[T], str], buckets: int) -> dict[int, list[T]]:
-    """Return the entries of each bucket, by the URI that each belongs to."""
+    """Group entries by the bucket of their URIs."""
     groups: dict[int, list[T]] = {}
     for entry in entries:
         groups.setdefault(bucket_of(uri_of(entry), buckets), []).append(entry)

@@ -1,4 +1,4 @@
-"""The join with earlier runs as a Beam transform, which only wires the functions of `incremental`."""
+"""The join with earlier runs as a Beam transform, which wires the functions of `incremental`."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ class JoinTask:
     """Parameters of the join that every worker needs.
 
     Attributes:
-        run: digest of everything that rows depend on besides the images.
+        run: digest of everything besides the images that rows depend on.
         runs: number of earlier runs.
     """
 
@@ -32,7 +32,7 @@ class JoinTask:
 
 
 class SkipScored(beam.PTransform):
-    """Maps references to the listed work items to references to work items of what is left to score.
+    """Maps references to listed work items to references to work items that are left to score.
 
     Args:
         spill: see `group_blocks`.
@@ -48,7 +48,7 @@ class SkipScored(beam.PTransform):
         """Join by bucket, then pack the buckets' images into work items."""
         current = (
             listed
-            # A listing file has one first work item.
+            # Exactly one work item of a listing file is its first.
             | "Files" >> beam.FlatMap(lambda ref: [ref[0]] if ref[1] == 0 else [])
             | "SpreadListed" >> beam.Reshuffle()
             | "Listed" >> beam.FlatMap(_read_listed, self._task)
@@ -75,12 +75,12 @@ def _read_listed(name: str, task: JoinTask) -> Iterator[tuple[int, Block]]:
 
 
 def _join_bucket(grouped: tuple[int, Iterable[Block]], task: JoinTask) -> Iterator[tuple[int, int]]:
-    """Write the images of a bucket that are left to score, once, and yield its number and theirs."""
+    """Write the images of a bucket left to score, unless done; yield bucket number and number of images."""
     number, blocks = grouped
     output = open_folder(task.output)
     joined = incremental.join_bucket(read_blocks(blocks), run=task.runs, retry_failures=task.retry_failures)
     output.write_once(bucket_listing(number), joined.to_bytes())
-    # Read back: if two workers joined it, the first one's result counts.
+    # Read back: if two workers joined the bucket, the first result counts.
     yield number, len(incremental.read_bucket(output, number).todo)
 
 

@@ -1,7 +1,7 @@
-"""What people have found among the accepted images of earlier runs, as those runs keep it.
+"""Audits of the accepted images of earlier runs, and the copies that runs keep of them.
 
-A run's own audit comes after it; later runs keep a copy with their reports, so that the figure over all runs
-outlasts the runs.
+A run is audited after it has finished. Later runs keep a copy of its audit with their reports, so that the
+error rate over all runs remains when a run is deleted.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +20,7 @@ HEADER: Final = ("run", "accepted", "sampled", "labeled", "wrong", "not_digits",
 
 
 def read_audit(output: OutputFolder) -> Audit | None:
-    """Return what `digitmill audit` has found in a run; None without an audit.
+    """Return the result of `digitmill audit` for a run; None without an audit.
 
     Raises:
         UserError: when it cannot be read.
@@ -36,7 +36,7 @@ def read_audit(output: OutputFolder) -> Audit | None:
 
 
 def audits_of(runs: Iterable[PastRun]) -> tuple[Audit, ...]:
-    """Return the latest audit of each run and of the runs before, oldest first.
+    """Return the latest audits of these runs and of the runs before them, oldest first.
 
     Raises:
         UserError: when one cannot be read.
@@ -47,7 +47,7 @@ def audits_of(runs: Iterable[PastRun]) -> tuple[Audit, ...]:
         output = open_folder(run.place)
         found |= {each.run: each for each in read_past_audits(output)}
         mine = read_audit(output)
-        # That of another run's copy may lie in the folder.
+        # The folder may contain the audit of another run, if it was copied.
         if mine is not None and mine.run == run.digest:
             # The audit of a merged state is about the images of the runs in it.
             found = {name: each for name, each in found.items() if name not in run.merged}
@@ -57,7 +57,7 @@ def audits_of(runs: Iterable[PastRun]) -> tuple[Audit, ...]:
 
 
 def read_past_audits(output: OutputFolder) -> tuple[Audit, ...]:
-    """Return the audits of earlier runs that a run's report holds; empty if it holds none.
+    """Return the audits of earlier runs stored with a run's report; empty if there are none.
 
     Raises:
         UserError: when they cannot be read.
@@ -83,7 +83,7 @@ def audit_rows(audits: Sequence[Audit]) -> Iterator[tuple[object, ...]]:
 
 
 def _parse(run: str, *values: str) -> Audit:
-    from digitmill.confidence.audits import judge_audit  # SciPy, which most runs have no need of
+    from digitmill.confidence.audits import judge_audit  # imports SciPy, which most runs do not need
 
     *counts, target = values
     numbers = zip(HEADER[1:-1], map(int, counts), strict=True)

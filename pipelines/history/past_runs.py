@@ -14,10 +14,10 @@ from schemas.prediction import Pages
 from schemas.run_plan import RunPlan
 
 MERGED: Final = "merged"
-"""Setting of a merged state: the digests of the runs in it."""
+"""Setting of a merged state: digests of the runs in it."""
 
 NEWEST: Final = "newest"
-"""Setting of a merged state: where the newest run in it is."""
+"""Setting of a merged state: location of its newest run."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,34 +35,34 @@ class PastRun:
 
     @property
     def began(self) -> tuple[str, str, str]:
-        """Sort key: when the run began, when it was last launched, and its place."""
+        """Sort key: when the run began, when it was last launched, and its location."""
         times = self.manifest.times
         started = str(times.get("started"))
         return str(times.get("begun", started)), started, self.place
 
     @property
     def names(self) -> frozenset[str]:
-        """Identities by which later runs refer to this one, even if it was moved."""
+        """Identifiers by which later runs refer to this run, even if it was moved."""
         return frozenset((self.place, self.digest))
 
     @property
     def builds_on(self) -> frozenset[str]:
-        """Identities of the runs that cover the images that it skipped."""
+        """Identifiers of the runs that cover the images this run skipped."""
         return frozenset((*self.plan.past, *self.plan.past.values()))
 
     @property
     def merged(self) -> frozenset[str]:
-        """Digests of the runs that `compact` merged into it, and of those merged into these."""
+        """Digests of the runs that `compact` merged into this one, directly or indirectly."""
         return frozenset(str(self.plan.settings.get(MERGED) or "").split())
 
     @property
     def whole(self) -> bool:
-        """Whether it listed all of its inputs."""
+        """Whether the run listed all of its inputs."""
         return not any(self.plan.settings.get(name) for name in ("limit", "sample", "partial"))
 
     @property
     def scope(self) -> tuple[tuple[str, ...], str]:
-        """Its inputs: of two complete runs with the same scope, the later one supersedes the earlier one."""
+        """The run's inputs. Of two complete runs with the same scope, the later one supersedes the other."""
         # Plans of earlier versions name inputs by their links.
         return tuple(sorted(set(map(place_from_anywhere, self.plan.inputs)))), str(
             self.plan.settings.get("input_list_digest") or ""
@@ -73,7 +73,7 @@ def open_finished_run(place: str, *, problem: str = "not a finished run", hint: 
     """Return the finished run in a folder.
 
     Raises:
-        UserError: with the problem and the hint, when there is none; or as `open_run`.
+        UserError: with `problem` and `hint`, when there is no finished run; or as in `open_run`.
     """
     run = open_run(place)
     if run is None:
@@ -110,12 +110,12 @@ def open_run(place: str) -> PastRun | None:
 def find_runs(
     given: str, *, exclude: OutputFolder | None = None, may_be_empty: bool = False
 ) -> list[PastRun]:
-    """Return the finished run in a folder, or those in its sub-folders but `exclude`, oldest first.
+    """Return the finished run in a folder, or the runs in its sub-folders, oldest first.
 
-    Folders without a manifest are ignored.
+    Ignores folders without a manifest, and `exclude`.
 
     Raises:
-        UserError: when there is none, unless that may be.
+        UserError: when there is no finished run, unless `may_be_empty`.
     """
     here = open_folder(given)
     places = [here.place, *(here.at(folder) for folder in sorted(here.folders()))]
@@ -146,9 +146,10 @@ def sort_runs(runs: Iterable[PastRun]) -> list[PastRun]:
 
 
 def without_merged(runs: Sequence[PastRun], *, same_scope: bool = False) -> list[PastRun]:
-    """Return the runs that are not merged into another of them: that one holds their outcomes.
+    """Drop the runs that are merged into another one, which has their outcomes.
 
-    With `same_scope`, runs over other inputs than the state's are kept: they tell which images exist there.
+    With `same_scope`, keep merged runs over other inputs than the merged state's: they determine which images
+    exist there.
     """
     return [
         run
@@ -160,10 +161,10 @@ def without_merged(runs: Sequence[PastRun], *, same_scope: bool = False) -> list
 
 
 def open_past_runs(past: Mapping[str, str]) -> list[PastRun]:
-    """Return the earlier runs that a plan names, by place and digest of the manifest, in its order.
+    """Open the earlier runs of a plan, given as manifest digests by location, in the same order.
 
     Raises:
-        UserError: when one has been changed or removed since.
+        UserError: when a run has been changed or removed since.
     """
     runs = [open_run(place) for place in past]
     for run, (place, digest) in zip(runs, past.items(), strict=True):
@@ -177,11 +178,11 @@ def open_past_runs(past: Mapping[str, str]) -> list[PastRun]:
 
 
 def with_same_model(runs: Sequence[PastRun], plan: RunPlan) -> list[PastRun]:
-    """Return the runs with the model, preprocessing and pages of a plan: their rows would be the same."""
+    """Return the runs with the same model, preprocessing and pages as a plan, and thus the same rows."""
     wanted = plan.model_version, pages_of(plan)
     return [run for run in runs if (run.plan.model_version, pages_of(run.plan)) == wanted]
 
 
 def pages_of(plan: RunPlan) -> str:
-    """Return which pages of a file a run scored; those of earlier versions scored the first."""
+    """Return which pages of a file a run scored; earlier versions scored only the first page."""
     return str(plan.settings.get("pages", Pages.FIRST))

@@ -1,9 +1,9 @@
 """Lists the input: names, true labels, key ranges of large buckets, work items, and the frozen listing.
 
 `input_listing` yields every image once and in order, `true_labels` attaches labels, and `frozen_listing`
-writes the images into the output as work items. What the launcher leaves of large buckets, workers list in
-the key ranges of `bucket_ranges`, with the labels of `frozen_labels`. The count of the frozen listing is what
-every later count is held to.
+writes the images into the output as work items. Workers list the rest of large buckets in the key ranges of
+`bucket_ranges`, with the labels of `frozen_labels`. All later counts must match the count of the frozen
+listing.
 """
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Key ranges of buckets that workers list, and how they cover what the launcher has left of the inputs."""
+"""Key ranges of buckets for workers to list, and how to cover what the launcher left unlisted."""
 
 import dataclasses
 import functools
@@ -27,13 +27,13 @@ from pipelines.listing.key_ranges import NUM_RANGES, PAGE, KeyRange, prefix_end,
 from pipelines.listing.named_images import NamedImages
 
 BY_RANGES: Final = ("gs://", "s3://")
-"""How the URIs of buckets begin that may be listed from any name on."""
+"""URI prefixes of stores that may support listing from any given name."""
 
 LARGE_FOLDER: Final = 65_536
-"""Names below a folder, beyond which a worker splits it, where it can, before it lists it."""
+"""A worker splits a folder with more names than this, if possible, before listing it."""
 
 _REQUESTS_AT_ONCE: Final = 8
-"""Requests that look for ranges at once: as many connections as Google's client keeps, and some to spare."""
+"""Number of parallel requests when splitting ranges, below the connection limit of Google's client."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class BucketInput:
     """An input in a bucket: the names that begin with a prefix and match the pattern, if there is one.
 
     Attributes:
-        folder: what the names begin with; a `Selection` looks at the rest of them.
+        folder: folder that the names are in; a `Selection` matches the names relative to it.
     """
 
     prefix: str
@@ -49,13 +49,13 @@ class BucketInput:
     folder: str
 
     def keeps(self, name: str, survey: Survey) -> bool | None:
-        """Whether an object of this name counts; None if the input does not name it."""
+        """Whether to list the object with this name; None if it is not part of the input."""
         if not name.startswith(self.prefix) or not (self._matches is None or self._matches(name)):
             return None
         return survey.keep(name[len(self.folder) :])
 
     def may_name_in(self, folder: str) -> bool:
-        """Whether the input may name objects below a folder of the bucket."""
+        """Whether the input may include objects below a folder of the bucket."""
         return folder.startswith(self.prefix) or self.prefix.startswith(folder)
 
     @functools.cached_property
@@ -65,16 +65,16 @@ class BucketInput:
 
 @dataclasses.dataclass(frozen=True)
 class RemoteRange:
-    """A key range of a bucket that a worker lists; names match the pattern, if there is one.
+    """A key range of a bucket for a worker to list; names match the pattern, if there is one.
 
     Attributes:
-        folder: what the names of the input begin with; `selection` looks at the rest of them.
-        scheme: of the bucket.
-        inputs: the inputs that have names in the range, where they are several; then `pattern` and `folder`
-            are empty.
-        part: how it is listed where the bucket does not list from any name on; `inputs` are given then.
-        names: file of the output with the images' URIs, where an input list names them; `keys` begin with
-            the first of these.
+        folder: folder that the names are in; `selection` matches the names relative to it.
+        scheme: URI scheme of the bucket.
+        inputs: the inputs with names in the range, if there are several; `pattern` and `folder` are empty
+            then.
+        part: how to list the range if the bucket cannot list from a given name; `inputs` is set then.
+        names: output file with the images' URIs, if they come from an input list; `keys` starts at its
+            first URI then.
     """
 
     bucket: str
@@ -88,18 +88,18 @@ class RemoteRange:
     part: FolderPart | None = None
 
     def fields(self) -> dict[str, Any]:
-        """Return the range as JSON data; `part` only where there is one, as earlier versions know none."""
+        """Return the range as JSON data, without an empty `part`, which earlier versions do not know."""
         fields = dataclasses.asdict(self)
         return fields if self.part else {name: fields[name] for name in fields if name != "part"}
 
     def after(self, image: ListedImage) -> str:
-        """Return the start of the range after an image: its name and a NUL, the next possible name."""
+        """Return the next possible name after an image: its name and a NUL."""
         return f"{image.uri if self.names else split(image.uri)[2]}\0"
 
     def list_images(
         self, start: str, survey: Survey, output: OutputFolder, limits: ReadLimits | None = None
     ) -> Iterator[ListedImage]:
-        """Yield the images of the range from a name on; the survey counts those that are left out."""
+        """Yield the images of the range, starting at a name; the survey counts images that are left out."""
         if self.names:
             names = NamedImages.from_bytes(output.read(self.names))
             yield from names.since(start).find(limits)
@@ -124,14 +124,14 @@ class RemoteRange:
         )
 
     def is_large(self) -> bool:
-        """Whether to split the range before listing it: it must be read whole before the first name."""
+        """Whether to split the range before listing it: a full read would precede its first name."""
         if self.part is None or self.part.one_by_one:
             return False
         names = first_names(self.scheme, self.bucket, self.part.folder, LARGE_FOLDER + 1)
         return sum(1 for _ in names) > LARGE_FOLDER
 
     def split(self, start: str, *, num_ranges: int, least: int = 1) -> "list[RemoteRange]":
-        """Return ranges that hold the names from one on, found by requests for pages of names."""
+        """Split the range from a name on into smaller ranges, using requests for pages of names."""
         if self.names:
             return [self]
         if self.part is not None:
@@ -159,14 +159,14 @@ class RemoteRange:
         return [dataclasses.replace(self, keys=keys, part=part) for keys, part in parts]
 
     def _level(self, folder: str) -> Level:
-        """Return what is directly in a folder, without folders in which the inputs name nothing."""
+        """Return the direct contents of a folder, without folders that no input can have names in."""
         found = list_level(self.scheme, self.bucket, folder)
         folders = [name for name in found.folders if any(each.may_name_in(name) for each in self.inputs)]
         return found._replace(folders=folders)
 
 
 def _keeps(inputs: Iterable[BucketInput], name: str, survey: Survey) -> bool:
-    """Whether one of the inputs keeps a name; it is ignored once where others leave it out."""
+    """Whether any input keeps a name; if none does and some exclude it, count it as ignored once."""
     ignored = survey.ignored
     verdicts = [each.keeps(name, survey) for each in inputs]
     survey.ignored = ignored + (False in verdicts and True not in verdicts)
@@ -175,11 +175,11 @@ def _keeps(inputs: Iterable[BucketInput], name: str, survey: Survey) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class UnlistedRest:
-    """The rest of inputs that were listed up to some URI.
+    """The unlisted rest of inputs that were listed up to some URI.
 
     Attributes:
-        last: the URI up to which they are listed, itself included.
-        folders: by bucket, as `gs://bucket/`, its inputs that are folders or patterns.
+        last: the last URI that was listed.
+        folders: inputs that are folders or patterns, by bucket (`gs://bucket/`).
         objects: inputs that are single objects.
     """
 
@@ -189,7 +189,7 @@ class UnlistedRest:
 
     @classmethod
     def after(cls, last: str, inputs: Sequence[str]) -> Self:
-        """Return the rest of inputs after a URI; this takes one request for each input."""
+        """Return the rest of inputs after a URI; takes one request per input."""
         folders: dict[str, list[BucketInput]] = {}
         objects: dict[str, ListedImage] = {}
         for given in inputs:
@@ -203,7 +203,7 @@ class UnlistedRest:
         return cls(last, folders, [objects[uri] for uri in sorted(objects)])
 
     def single_objects(self, selection: Selection) -> Iterator[ListedImage]:
-        """Yield the remaining single objects, which are in no range."""
+        """Yield the remaining single objects that are in no range."""
         survey = Survey(selection)
         for image in self.objects:
             scheme, bucket, name = split(image.uri)
@@ -211,7 +211,7 @@ class UnlistedRest:
                 yield image
 
     def ranges(self, selection: Selection) -> tuple[RemoteRange, ...]:
-        """Return ranges of each bucket, which cover the folders and patterns, each name once."""
+        """Return ranges of each bucket that cover every name of the folders and patterns once."""
         whole = [each for root in sorted(self.folders) for each in self._whole_ranges(root, selection)]
         aim = max(1, NUM_RANGES // max(1, len(whole)))
         return tuple(part for each in whole for part in each.split(each.keys.start, num_ranges=aim))
@@ -255,7 +255,7 @@ def _exact(scheme: str, bucket: str, name: str) -> list[ListedImage]:
 
 
 def _as_folder(name: str, *, exists: bool) -> BucketInput:
-    # A name that ends in a slash is a folder's, whatever characters it holds.
+    # A name that ends in a slash is a folder, even with pattern characters.
     if has_magic(name) and not exists and not name.endswith("/"):
         prefix = literal_prefix(name)
         return BucketInput(prefix, name, prefix[: prefix.rfind("/") + 1])

@@ -1,10 +1,10 @@
-"""Splits folders of buckets that do not list from any name on into ranges that can be listed in parallel.
+"""Splits folders of buckets that cannot list from a given name into ranges for parallel listing.
 
-Such a store only answers what is below a folder, or directly in it. So folders are split into the folders in
-them. A large one gets a range of its own, and is split further; small ones share ranges with the names beside
-them. Those are listed folder by folder, without the folders that have ranges of their own. The ranges that a
-folder is split into leave no gap, so every name, including one that appears while they are listed, also in a
-new folder, lies in exactly one.
+Such a store can only list what is below a folder, or directly in it. So folders are split into their
+sub-folders. A large one gets a range of its own and is split further. Small ones share ranges with the names
+next to them; these ranges are listed folder by folder, without the folders that have their own ranges. The
+ranges leave no gap, so every name, including one that appears during the listing in a new folder, is in
+exactly one range.
 """
 
 import dataclasses
@@ -18,23 +18,23 @@ from digitmill.storage.object_stores.uris import split
 from pipelines.listing.key_ranges import KeyRange, Mapped, prefix_end
 
 FIRST: Final = 5000
-"""Names by which a folder is judged: a page of Azure's, five of S3's. One with fewer is small."""
+"""A folder with fewer names than this is small: one page on Azure, five on S3."""
 
 _LEAST_MEAN: Final = 25
-"""Names of a folder's folders, on average, below which one listing of them all costs less than many."""
+"""If sub-folders have fewer names on average, one listing of all is cheaper than one for each."""
 
 _MOST_LOOKED_INTO: Final = 1000
-"""Folders of a folder, at most, that are looked into before they share ranges; each costs a request."""
+"""Maximum number of sub-folders to probe before they share ranges; each probe is a request."""
 
 
 @dataclasses.dataclass(frozen=True)
 class FolderPart:
-    """How a key range is listed in a bucket that does not list from any name on.
+    """How to list a key range in a bucket that cannot list from a given name.
 
     Attributes:
-        folder: that all its names lie below; ends in a slash, or is empty for the whole bucket.
-        one_by_one: whether the folders in it are listed one by one; otherwise all that is below it at once.
-        apart: folders in it that other ranges list.
+        folder: folder with all names of the range; ends in a slash, or is empty for the whole bucket.
+        one_by_one: whether to list its sub-folders one by one, or everything below it at once.
+        apart: sub-folders that other ranges list.
     """
 
     folder: str
@@ -46,11 +46,11 @@ Part = tuple[KeyRange, FolderPart]
 
 
 class _Glance(NamedTuple):
-    """What the first names below a folder tell.
+    """What the first names below a folder reveal about it.
 
     Attributes:
-        names: their number.
-        large: whether there are more.
+        names: number of names seen.
+        large: whether there may be more.
         worth: whether it pays to split the folder.
     """
 
@@ -64,9 +64,9 @@ class FolderSplitter:
     """Splits folders of a bucket.
 
     Attributes:
-        first_names: yields so many names below a folder at most, in the store's own order.
-        folders_in: returns the folders directly in a folder that may hold names of the input.
-        at_once: `map`, or one that makes several calls at once.
+        first_names: yields at most the given number of names below a folder, in the store's order.
+        folders_in: returns the direct sub-folders of a folder that may contain names of the input.
+        at_once: `map`, or a parallel version of it.
     """
 
     first_names: Callable[[str, int], Iterable[str]]
@@ -74,10 +74,10 @@ class FolderSplitter:
     at_once: Mapped = map
 
     def split(self, keys: KeyRange, part: FolderPart, *, num_ranges: int, least: int = 1) -> list[Part]:
-        """Return ranges that hold each name of a range once: `num_ranges` or more, if there are the folders.
+        """Split a range into `num_ranges` or more, if there are enough folders; they cover each name once.
 
-        It is returned as it is where splitting it does not pay. Folders that are known to be small share a
-        range until it holds `least` names, or a page of them.
+        The range is returned unchanged if splitting does not pay. Small folders share a range until it has
+        `least` names, or a page of names.
         """
         done: list[Part] = []
         rest: list[Part] = [(keys, part)]
@@ -95,7 +95,7 @@ class FolderSplitter:
     def _split_once(
         self, keys: KeyRange, part: FolderPart, *, num_ranges: int, least: int
     ) -> tuple[list[Part], list[Part]]:
-        """Return the ranges that it does not pay to split further, and those of folders where it does."""
+        """Return the ranges that are final, and the folder ranges worth splitting further."""
         found = sorted(set(self.folders_in(part.folder)) - {*part.apart})
         begun = [name for name in found if name < keys.start < prefix_end(name)]
         inside = [name for name in found if name in keys]
@@ -130,7 +130,7 @@ class FolderSplitter:
 
 
 def _bounds(small: dict[str, int], *, share: float) -> Iterator[str]:
-    """Yield the folders at which a new range begins."""
+    """Yield the folders at which new ranges begin."""
     held = 0
     for name, names in small.items():
         if held and held + names > share:
@@ -140,7 +140,7 @@ def _bounds(small: dict[str, int], *, share: float) -> Iterator[str]:
 
 
 def _shared(keys: KeyRange, part: FolderPart, bounds: Sequence[str], large: Sequence[str]) -> list[Part]:
-    """Return consecutive ranges of a folder, without the folders that are apart."""
+    """Return consecutive ranges of a folder, without the sub-folders that have their own ranges."""
     edges = [keys.start, *(bound for bound in bounds if bound != keys.start), keys.end]
     apart = sorted((*part.apart, *large))
     return [
@@ -157,17 +157,17 @@ def list_part(
     list_folder: Callable[[str, str], Iterable[ListedImage]],
     level: Callable[[str], Level],
 ) -> Iterator[ListedImage]:
-    """Yield the objects of a range from a name on, in order.
+    """Yield the objects of a range, from the name `start` on, in order.
 
-    `list_folder` yields those below a folder from a name on, in order; `level` returns what is directly in a
-    folder.
+    `list_folder` yields the objects below a folder from a name on, in order; `level` returns the direct
+    contents of a folder.
     """
     if not part.one_by_one:
         yield from list_folder(part.folder, start)
         return
     rest = KeyRange(max(start, keys.start), keys.end)
     found = level(part.folder)
-    # A folder's names come where its own does, as that ends in a slash.
+    # A folder's name ends in a slash, so sorting it places all names below it correctly.
     entries: list[tuple[str, ListedImage | None]] = [(split(each.uri)[2], each) for each in found.objects]
     entries += [(name, None) for name in found.folders if name not in part.apart]
     for name, image in sorted(entries, key=lambda entry: entry[0]):

@@ -1,4 +1,4 @@
-"""Labels of a CSV file, frozen in the output for the workers that list: sorted, in files of bounded size."""
+"""Labels of a CSV file, frozen in the output for workers that list: sorted, in files of bounded size."""
 
 import bisect
 import functools
@@ -16,7 +16,7 @@ _LABELS_OF_A_FILE: Final = 65_536
 
 
 def freeze_labels(labels: LabelsFile) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of the files that hold a CSV's labels; the index, by which they count, last."""
+    """Yield name and content of each file of labels, then of the index that makes them valid."""
     firsts, rest = [], iter(labels)
     for number in itertools.count():
         some = list(itertools.islice(rest, _LABELS_OF_A_FILE))
@@ -28,18 +28,18 @@ def freeze_labels(labels: LabelsFile) -> Iterator[tuple[str, bytes]]:
 
 
 class FrozenLabels:
-    """The labels that a run has frozen, a file of them in memory; a `FileLabels`."""
+    """The frozen labels of a run, with one file in memory at a time; a `FileLabels`."""
 
     def __init__(self, output: OutputFolder, index: Mapping[str, Any]) -> None:
         self._output = output
         self._firsts: list[str] = index["firsts"]
         self._file: str = index["file"]
-        # Images come in the order of their URIs.
+        # Images arrive in the order of their URIs.
         self._read = functools.lru_cache(maxsize=1)(self._read_file)
 
     @classmethod
     def open(cls, output: OutputFolder) -> Self | None:
-        """Return the labels of a run; None if it has frozen none."""
+        """Open the frozen labels of a run; None if there are none."""
         try:
             return cls(output, json.loads(output.read(LABELS_INDEX)))
         except FileNotFoundError:

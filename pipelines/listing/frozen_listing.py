@@ -1,12 +1,12 @@
 """The frozen listing: work items stored in the output, so that Beam passes file names instead of images.
 
-Beam compresses the elements of a `Create` several times: 60,000 names took it 0.6 s.
+Beam compresses the elements of a `Create` several times, which took 0.6 s for 60,000 names.
 
-A repeated listing finds the same names as the first one. A key range is listed into work items one after the
-other, each written once, under the range's digest and a number. A worker that repeats a range reads the files
-that exist and continues after the last name in them, so objects that appear or disappear in between do not
-change what was listed. Of a range with very many names the sequence ends in a file that names further ranges:
-who lists it hands them on, and a worker that repeats it hands on the same ones.
+Repeating a listing gives the same names. A key range is listed into a sequence of work items, each written
+once, under the range's digest and a number. A worker that repeats a range reads the existing files and
+continues after the last name in them, so objects that appear or disappear in between do not change what was
+listed. If a range has very many names, its sequence ends in a file that names further ranges for other
+workers. A worker that repeats the range passes on the same ones.
 """
 
 import dataclasses
@@ -32,43 +32,43 @@ from schemas.layout import LISTING, LISTING_INDEX, launcher_listing, range_listi
 from schemas.versioned import check_types, decode, fields_of, parse_json
 
 ItemRef = tuple[str, int]
-"""Reference to a work item: its listing file, and its number in it once archives are separated."""
+"""Reference to a work item: its listing file, and its number there after archives are separated."""
 
 LIST_ROUNDS: Final = 6
-"""How often a range is split while it is listed, at most; each time by workers of their own."""
+"""Maximum number of rounds in which workers list ranges and split what is left for the next round."""
 
 HAND_ON_AFTER: Final = 4 * MAX_ITEM_SIZE
-"""Names that a worker lists of a range before it splits the rest: less than a minute's, at 150 ms a page."""
+"""A worker splits the rest of a range after this many names: under a minute at 150 ms per page."""
 
 SPLIT_INTO: Final = 16
-"""Ranges to aim for when a rest is split: found by some 100 requests."""
+"""Target number of ranges when a rest is split; takes about 100 requests."""
 
 MIN_SPLIT: Final = 8192
-"""Names of a range that is known to be small."""
+"""Minimum number of names in a split range, so far as names are known."""
 
 _END: Final = b"[]\n"
-"""Content of the file that ends a sequence of listing files."""
+"""Content of the last file in a sequence of listing files."""
 
 _RANGES: Final = "ranges"
-"""Key of the file that ends a sequence whose range goes on in other ranges."""
+"""JSON key in the last file of a sequence that continues in other ranges."""
 
 
 class Readable(Protocol):
-    """What reading a listing needs of an output folder."""
+    """The part of an output folder's interface that reading a listing needs."""
 
     def read(self, name: str) -> bytes:
         """Return a file's bytes; raise FileNotFoundError when it does not exist."""
 
     def at(self, name: str) -> str:
-        """Return the place of a file, as users write it."""
+        """Return the location of a file, as users write it."""
 
 
 class FrozenItem(NamedTuple):
     """A work item's entry in the index.
 
     Attributes:
-        number: its number in the file, once archives are separated.
-        may_be_archive: whether it is a single file that may hold many images.
+        number: its number in the file, after archives are separated.
+        may_be_archive: whether it is a single file that may contain many images.
     """
 
     file: str
@@ -79,7 +79,7 @@ class FrozenItem(NamedTuple):
 
     @property
     def ref(self) -> ItemRef:
-        """The reference that travels through Beam."""
+        """The reference that Beam passes on."""
         return self.file, self.number
 
 
@@ -88,10 +88,10 @@ class ListingIndex:
     """Index of the frozen listing, written by the launcher.
 
     Attributes:
-        ranges: key ranges that workers list.
-        buckets: number of buckets in which the names are joined with earlier runs; 0 for no join.
-        ignored: files that the launcher left out, see `digitmill.storage.Survey`.
-        vanished: folders that vanished while the launcher listed them.
+        ranges: key ranges for workers to list.
+        buckets: number of buckets for the join with earlier runs; 0 for no join.
+        ignored: number of files that the launcher left out, see `digitmill.storage.Survey`.
+        vanished: number of folders that disappeared while the launcher listed them.
     """
 
     items: tuple[FrozenItem, ...]
@@ -107,7 +107,7 @@ class ListingIndex:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote; raise ValueError when the text is no such index."""
+        """Parse the output of `to_json`; raise ValueError when the text is not an index."""
         with fields_of("an index of a listing"):
             fields = parse_json(text)
             rows, ranges = fields.pop("items"), fields.pop("ranges")
@@ -127,12 +127,12 @@ def list_range(
     most: int | None = None,
     limits: ReadLimits | None = None,
 ) -> Iterator[tuple[str, WorkItem] | RemoteRange]:
-    """List a key range into work items, and yield each with its listing file; the same every time.
+    """List a key range into work items and yield each with its listing file; repeatable.
 
-    After `most` names it yields the ranges that the rest is split into, for others to list. They are frozen
-    before that, in the file that ends the sequence. Without `most` it lists to the end.
+    After `most` names, it splits the rest into ranges, freezes them in the last file of the sequence, and
+    yields them for other workers to list. Without `most` it lists to the end.
 
-    `limits` are those of requests for single objects.
+    `limits` apply to requests for single objects.
     """
     matching, start, count = None, keys.keys.start, 0
     survey = Survey(keys.selection)
@@ -145,12 +145,12 @@ def list_range(
             if rest:
                 output.write_once(name, _pack_ranges(rest))
             else:
-                # A file counts what lies between the last name of the one before it and its own.
+                # Each file counts what was ignored between the previous file's last name and its own.
                 survey.ignored = 0
                 matching = matching or open_at(start)
                 listed = next(pack_items(list(itertools.islice(matching, size)), run), None)
                 write_item(output, name, listed, ignored=survey.ignored)
-        # Read back: if two workers wrote it at once, the first one's counts.
+        # Read back: if two workers wrote the file at once, the first one's content counts.
         there = _read_file(output, name)
         if there.item is None:
             for part in there.ranges:
@@ -168,7 +168,7 @@ def list_range(
 
 
 def _split_rest(keys: RemoteRange, start: str) -> Sequence[RemoteRange]:
-    """Return the ranges of what is left of a range; none where that is not worth it."""
+    """Split the rest of a range; return nothing if that does not pay."""
     parts = keys.split(start, num_ranges=SPLIT_INTO, least=MIN_SPLIT)
     return parts if len(parts) > 1 else ()
 
@@ -198,16 +198,16 @@ def freeze_listing(
     buckets: Callable[[int], int] = lambda _: 0,
     confirm: Callable[[], None] = lambda: None,
 ) -> Generator[FrozenItem, None, None]:
-    """Write the launcher's listing as work items, yielding each one, and at the end the index.
+    """Write the launcher's listing as work items, yielding each one, and finally the index.
 
-    Files of an earlier launcher that did not reach the index are removed. Items that it scored are found
-    again by their content.
+    Removes files of an earlier launcher that did not finish its index. Items that it scored are not scored
+    again, because they are identified by content.
 
-    No more than one item of images is held in memory. `buckets` gives the number of buckets of the join for a
-    number of images, 0 for no join; `confirm` raises when another launcher has taken the output over.
+    Memory holds one item of images at a time. `buckets` returns the number of join buckets for a number of
+    images, 0 for no join. `confirm` raises when another launcher has taken over the output.
 
     Raises:
-        StorageError: when another launcher lists into the output.
+        StorageError: when another launcher is listing into the output.
     """
     for name in output.names(LISTING):
         confirm()
@@ -215,7 +215,7 @@ def freeze_listing(
     items: list[FrozenItem] = []
     for number, item in enumerate(pack_items(listing, run, size=min(ITEM_SIZE, most), most=most)):
         name = launcher_listing(number)
-        # Another launcher may have taken over, and listed, while this one was suspended.
+        # While this launcher was suspended, another one may have taken over and listed.
         confirm()
         _write_own(output, name, _pack(item))
         for each in frozen_items(name, item):
@@ -232,9 +232,9 @@ def freeze_listing(
 
 
 def _write_own(output: OutputFolder, name: str, data: bytes) -> None:
-    """Write a file of the launcher's listing; raise StorageError when another launcher's is there."""
+    """Write a file of the launcher's listing; raise StorageError if another launcher has written it."""
     output.write_once(name, data)
-    # A lease counts for some seconds after its last renewal, so two launchers may write at once.
+    # A lease is valid for some seconds after its last renewal, so two launchers may write at once.
     try:
         there = output.read(name)
     except FileNotFoundError:
@@ -248,7 +248,7 @@ def _write_own(output: OutputFolder, name: str, data: bytes) -> None:
 
 
 def read_index(output: OutputFolder) -> ListingIndex | None:
-    """Return the index; None while the launcher is not done listing.
+    """Return the index; None until the launcher has finished listing.
 
     Raises:
         UserError: when it is damaged.
@@ -268,7 +268,7 @@ def frozen_items(name: str, item: WorkItem) -> Iterator[FrozenItem]:
 
 
 def load_item(output: Readable, ref: ItemRef) -> WorkItem:
-    """Read the work item that a reference points to; raise UserError when its listing file is damaged."""
+    """Read the work item of a reference; raise UserError when its listing file is damaged."""
     name, number = ref
     try:
         return read_items(output, name)[number]
@@ -277,7 +277,7 @@ def load_item(output: Readable, ref: ItemRef) -> WorkItem:
 
 
 def damaged_listing(output: Readable, name: str, error: Exception) -> UserError:
-    """Return the error of a run whose own listing cannot be read."""
+    """Return the error to raise when a run's own listing cannot be read."""
     return UserError(
         "the frozen listing of the run is damaged",
         value=output.at(name),
@@ -286,7 +286,7 @@ def damaged_listing(output: Readable, name: str, error: Exception) -> UserError:
 
 
 def read_items(output: Readable, name: str) -> list[WorkItem]:
-    """Return the work items of a listing file, archives separated; empty at the end of a sequence."""
+    """Return the work items of a listing file, with archives separated; empty at the end of a sequence."""
     item = read_item(output, name)
     return [] if item is None else list(separate_archives([item]))
 
@@ -294,10 +294,10 @@ def read_items(output: Readable, name: str) -> list[WorkItem]:
 def read_range_items(
     output: Readable, keys: RemoteRange, *, ignored: list[int] | None = None
 ) -> Iterator[FrozenItem]:
-    """Yield the work items of a range that was listed to its end; add to `ignored` what it left out.
+    """Yield the work items of a completely listed range; append its numbers of ignored files to `ignored`.
 
     Raises:
-        FileNotFoundError: when it was not.
+        FileNotFoundError: when the range was not listed to its end.
         UserError: when a file is damaged.
     """
     parts = yield from read_sequence(output, _range_names(keys), ignored=ignored)
@@ -308,14 +308,14 @@ def read_range_items(
 def read_sequence(
     output: Readable, name_of: Callable[[int], str], *, ignored: list[int] | None = None
 ) -> Generator[FrozenItem, None, Sequence[RemoteRange]]:
-    """Yield the work items of a sequence of listing files, named by their numbers.
+    """Yield the work items of a sequence of listing files; `name_of` returns a file's name by number.
 
     Returns:
-        The ranges in which the sequence goes on.
+        The ranges in which the sequence continues.
 
     Raises:
-        FileNotFoundError: when the file that ends it is missing.
-        UserError: when one is damaged.
+        FileNotFoundError: when the last file of the sequence is missing.
+        UserError: when a file is damaged.
     """
     for name in map(name_of, itertools.count()):
         try:
@@ -345,18 +345,18 @@ def _range_names(keys: RemoteRange) -> Callable[[int], str]:
 
 
 def write_item(output: OutputFolder, name: str, item: WorkItem | None, *, ignored: int = 0) -> None:
-    """Write a listing file once; None ends a sequence of files. `ignored` files were left out of it."""
+    """Write a listing file, unless it exists; None ends a sequence. `ignored` counts the ignored files."""
     output.write_once(name, _pack(item, ignored))
 
 
 def _pack(item: WorkItem | None, ignored: int = 0) -> bytes:
     content = _END if item is None else item.to_bytes()
-    # A second line only where there is something to say: names of files and items stay what they were.
+    # Write the second line only if it is not 0, so that names of files and items do not change.
     return gzip.compress(content.rstrip(b"\n") + b"\n%d" % ignored if ignored else content, 1, mtime=0)
 
 
 def unpack(data: bytes) -> bytes:
-    """Return what a gzipped file of a listing holds; raise ValueError when it is damaged."""
+    """Decompress a listing file; raise ValueError when it is damaged."""
     try:
         return gzip.decompress(data)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -364,15 +364,15 @@ def unpack(data: bytes) -> bytes:
 
 
 def read_item(output: Readable, name: str) -> WorkItem | None:
-    """Read a listing file, archives not separated; None at the end of a sequence."""
+    """Read a listing file without separating archives; None at the end of a sequence."""
     return _read_file(output, name).item
 
 
 class _ListingFile(NamedTuple):
-    """What a listing file holds: a work item, or nothing and the ranges in which its sequence goes on.
+    """Content of a listing file: a work item, or None and the ranges in which the sequence continues.
 
     Attributes:
-        ignored: number of files that were left out of it.
+        ignored: number of files that were left out.
     """
 
     item: WorkItem | None

@@ -1,4 +1,4 @@
-"""Lists the images of a run's inputs, each URI once and in order, before anything is read."""
+"""Lists the images of a run's inputs, each URI once and in order, without reading them."""
 
 import bisect
 import hashlib
@@ -22,10 +22,10 @@ from schemas.errors import UserError, counted
 from schemas.layout import named_listing
 
 SERIAL_LIMIT: Final = 100_000
-"""Names that the launcher lists one page after the other; workers list the rest in parallel."""
+"""Number of names that the launcher lists page by page; workers list the rest in parallel."""
 
 _NAMES_OF_A_FILE: Final = 65_536
-"""Names of an input list that a worker looks up: it asks for each object by itself."""
+"""Names of an input list per worker task; each name takes a request."""
 
 _WRITTEN: Final = (
     "run.json",
@@ -35,16 +35,16 @@ _WRITTEN: Final = (
     "predictions/part-0.csv",
     "predictions/part-0.tfrecord.gz",
 )
-"""Samples of the files that a run writes."""
+"""Sample names of files that a run writes."""
 
 
 class Listing:
-    """The images of a run, listed lazily: each URI once, in order. Can be iterated once.
+    """The images of a run, listed lazily, each URI once and in order. Can be iterated once.
 
     Attributes:
         ranges: key ranges left for workers to list; known after the last image.
-        side_files: each yields name and content of files that workers need to list the ranges.
-        survey: what was met besides images; known after the last image.
+        side_files: iterables of name and content of files that workers need to list the ranges.
+        survey: counts of what was found besides images; known after the last image.
     """
 
     def __init__(
@@ -75,16 +75,16 @@ class Listing:
 def list_images(
     inputs: Sequence[str], named: Iterable[ListedImage] = (), *, survey: Survey | None = None
 ) -> Iterator[ListedImage]:
-    """Yield every file of the inputs once, in the order of their names.
+    """Yield every file of the inputs once, sorted by name.
 
-    All files count, also those without an image's suffix: a file that is no image becomes a failure row,
-    so that nothing is lost silently. Only what the survey ignores is left out.
+    All files count, even those without an image suffix: a file that is not an image becomes a failure row,
+    so that nothing is lost silently. Only files that the survey ignores are left out.
 
     Args:
         inputs: folders, files or patterns (`*`, `?`, `[…]`, `**`), local or in a bucket. A name that
             exists exactly as given is not a pattern.
-        named: further images, in order.
-        survey: what the listing goes by, and where it counts what is not listed; None for the default.
+        named: further images, sorted.
+        survey: selects the files to list and counts the others; None for the default.
 
     Raises:
         UserError: when an input does not exist, holds or matches nothing, or cannot be listed.
@@ -96,7 +96,7 @@ def list_images(
 
 
 def _merge(listed: Iterable[Iterable[ListedImage]]) -> Iterator[ListedImage]:
-    """Yield images that are listed in order, each URI once."""
+    """Merge sorted listings, yielding each URI once."""
     before = None
     for image in heapq.merge(*listed, key=_sort_key):
         if before is None or image.uri != before.uri:
@@ -116,12 +116,12 @@ def _report_vanished(survey: Survey) -> None:
 def list_with_ranges(
     inputs: Sequence[str], *, limit: int = SERIAL_LIMIT, survey: Survey | None = None
 ) -> Listing:
-    """List inputs; beyond `limit`, workers list the rest of buckets, in key ranges.
+    """List inputs; after `limit` names, the rest of buckets is left to workers as key ranges.
 
-    A bucket that cannot be listed from any name on is left to them whole where it holds more.
+    A bucket that does not support listing from a given name is left to workers entirely if it has more names.
 
     Raises:
-        UserError: as `list_images`, while it is iterated.
+        UserError: as in `list_images`, during iteration.
     """
     survey = survey or Survey()
 
@@ -133,7 +133,7 @@ def list_with_ranges(
         rests = [UnlistedRest.after("", small.large)]
         for number, image in enumerate(_merge([*small.images, *listed]), start=1):
             yield image
-            # By their URIs, local inputs come first, those of az:// next: they are listed then.
+            # Sorted by URI, local and az:// inputs come before gs:// and s3://, so they are complete here.
             if number >= limit and in_ranges and image.uri.startswith(BY_RANGES):
                 rests.append(UnlistedRest.after(image.uri, in_ranges))
                 yield from (each for each in _merge(small.images) if each.uri > image.uri)
@@ -149,12 +149,12 @@ def list_with_ranges(
 
 
 class _SmallBuckets:
-    """What the launcher lists of the buckets that cannot be listed from any name on.
+    """Buckets that do not support listing from a given name; the launcher lists the small ones.
 
     Attributes:
-        images: what the inputs in small ones hold, sorted by input; all together at most `limit`.
-        large: the inputs in buckets where they hold more.
-        others: the inputs that are in no such bucket.
+        images: the images of each input in a small bucket, sorted; at most `limit` in total.
+        large: the inputs in large buckets, for workers to list.
+        others: the inputs that are not in such buckets.
     """
 
     def __init__(self, inputs: Sequence[str], survey: Survey, limit: int) -> None:
@@ -164,7 +164,7 @@ class _SmallBuckets:
         buckets: dict[tuple[str, str], list[str]] = {}
         for given in inputs:
             if is_object(given) and not _in_ranges(given):
-                # All of a bucket, as one input may name what another one does.
+                # Group by bucket, because inputs may overlap.
                 buckets.setdefault(split(given)[:2], []).append(given)
             else:
                 self.others.append(given)
@@ -179,11 +179,11 @@ class _SmallBuckets:
 
 
 def _list_few(inputs: Sequence[str], survey: Survey, most: int) -> list[list[ListedImage]] | None:
-    """Return what inputs hold, each sorted; None where it is more than so many images."""
+    """Return the images of each input, sorted; None if there are more than `most`."""
     found = []
     for given in inputs:
         listed = _list_input(given, survey, alone=True, in_order=False)
-        # Also beyond that many: an input that holds nothing is an error.
+        # Continue even after `most` images, because an empty input is an error.
         found.append(sorted(itertools.islice(listed, max(most, 0) + 1), key=_sort_key))
         most -= len(found[-1])
     return found if most >= 0 else None
@@ -194,9 +194,9 @@ def _in_ranges(given: str) -> bool:
 
 
 def stable_sample(images: Iterable[ListedImage], count: int) -> list[ListedImage]:
-    """Return a stable random sample: added or removed images change as little of it as possible.
+    """Return a random sample that changes as little as possible when images are added or removed.
 
-    Images are ranked by a hash of their URIs, and the first `count` are taken. No more are held in memory.
+    The sample is the `count` images whose URIs have the lowest hashes. Memory holds no more than these.
     """
 
     def rank(image: ListedImage) -> bytes:
@@ -206,7 +206,7 @@ def stable_sample(images: Iterable[ListedImage], count: int) -> list[ListedImage
 
 
 def _list_input(given: str, survey: Survey, *, alone: bool, in_order: bool = True) -> Iterator[ListedImage]:
-    """Yield an input's files; it may only be empty where another input has listed its folders before."""
+    """Yield an input's files; it may be empty only if another input has already listed its folders."""
     empty, ignored, passed_over = True, survey.ignored, survey.passed_over
     for image in list_place(given, survey, in_order=in_order):
         empty = False
@@ -227,7 +227,7 @@ def _sort_key(image: ListedImage) -> bytes:
 def check_output_outside_inputs(inputs: Sequence[str], output: str) -> None:
     """Raise UserError if the output is inside an input, where the next run would score it."""
     for given in inputs:
-        # Not only its folder: the output may not exist yet, or be a link.
+        # Check more than its folder: the output may not exist yet, or be a link.
         here, there = (
             place.rstrip("/") if split(place)[1] else os.path.realpath(place_from_anywhere(place))
             for place in (given, output)
@@ -239,7 +239,7 @@ def check_output_outside_inputs(inputs: Sequence[str], output: str) -> None:
 
 
 def _matches_in(output: str, given: str) -> bool:
-    """Whether a pattern matches files that a run would write to its output, a real place."""
+    """Whether a pattern matches files that a run would write to its output, given as a real path."""
     if split(given)[1]:
         root, pattern = split_pattern(given) if has_magic(given) else (given, "")
     else:
@@ -255,14 +255,14 @@ def _matches_in(output: str, given: str) -> bool:
 def read_input_list(
     given: str, limits: ReadLimits | None = None, *, carry: Sequence[str] = ()
 ) -> list[ListedImage]:
-    """Return the images that a file lists, each once, in the order of their names.
+    """Return the images that a file lists, each once, sorted by name.
 
     The file has one name per line, or is a CSV with a column `path` or `image`. Names are URIs, absolute
-    paths, or paths relative to the file's own folder. A file is known by the real path of its folder.
-    Columns to `carry` go with the images, and so do `field` and `position` where the list has both.
+    paths, or paths relative to the list's own folder. Links in an image's folder path are resolved. Images
+    carry the columns in `carry`, and also `field` and `position` if the list has both.
 
     Raises:
-        UserError: when the file cannot be read, names nothing or lacks a column.
+        UserError: when the file cannot be read, is empty or lacks a column.
     """
     return list(read_names(given, carry=carry).find(limits))
 
@@ -270,13 +270,13 @@ def read_input_list(
 def list_named(
     given: str, limits: ReadLimits | None = None, *, limit: int = SERIAL_LIMIT, carry: Sequence[str] = ()
 ) -> Listing:
-    """List what `read_input_list` returns; beyond `limit`, workers look objects up, from files of names.
+    """List what `read_input_list` returns; after `limit` names, workers look up objects from files of names.
 
     Raises:
-        UserError: as `read_input_list`.
+        UserError: as in `read_input_list`.
     """
     names = read_names(given, carry=carry)
-    # By their keys, local files come first; workers may not see them.
+    # Local files sort first, so the launcher lists them; workers may not see them.
     here = max(limit, bisect.bisect_left(names.uris, True, key=is_object))
     listing = Listing(names.part(0, here).find(limits))
     files = {

@@ -1,10 +1,10 @@
 """Splits the names of a large bucket into key ranges that can be listed in parallel.
 
-Nothing is known about the names in advance, and a store only answers which names come first from some key
-on. So the names are walked like a trie: each request finds the next branch, and the branches become the
-bounds of the ranges. One request returns a page of names, so a branch of fewer is known to be small: the
-small ones share ranges, and only large ones are split further. The ranges are half-open and leave no gap, so
-every name, including one that appears while they are listed, lies in exactly one.
+Nothing is known about the names in advance, and a store can only return the first names from a given key on.
+So the names are walked like a trie: each request finds the next branch, and the branches become the bounds of
+the ranges. A request returns a page of names, so a branch with fewer is known to be small. Small branches
+share ranges; only large ones are split further. The ranges are half-open and leave no gap, so every name,
+including one that appears during the listing, is in exactly one range.
 """
 
 import dataclasses
@@ -13,19 +13,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 NUM_RANGES: Final = 64
-"""Ranges to aim for: enough for many workers, and found in seconds."""
+"""Target number of ranges: enough for many workers, and found in seconds."""
 
 PAGE: Final = 1000
-"""Names of a request."""
+"""Names per request."""
 
 _REQUESTS_A_PAGE: Final = 4
-"""Requests to each page of names that is known: where there are few names, more are not worth it."""
+"""Maximum requests per page of known names; more do not pay when there are few names."""
 
 FirstNames = Callable[[str, str], Sequence[str]]
-"""The first `PAGE` names >= start and < end (empty: no end); fewer where there are no more."""
+"""Returns the first `PAGE` names >= start and < end (empty: no end), or all if there are fewer."""
 
 Mapped = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
-"""Calls a function with each of several values, as `map`."""
+"""Calls a function with each of several values, like `map`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +44,8 @@ class _Branch:
     """The names with a prefix.
 
     Attributes:
-        names: the first of them, a page or all.
-        whole: whether these are all.
+        names: the first page of names, or all of them.
+        whole: whether `names` has all of them.
     """
 
     prefix: str
@@ -64,9 +64,8 @@ def split_range(
 ) -> list[KeyRange]:
     """Return consecutive ranges that cover `whole`: `num_ranges` or more, if there are enough names.
 
-    All names in `whole` begin with `prefix`. Each call of `first_names` costs one request. Names that are
-    known to be few share a range until it holds `least` of them. `at_once` is `map`, or one that makes
-    several calls at once.
+    All names in `whole` begin with `prefix`. Each call of `first_names` costs one request. Small branches
+    share a range until it has `least` names. `at_once` is `map`, or a parallel version of it.
     """
     names = first_names(whole.start, whole.end)
     branches, requests = [_Branch(prefix, names, len(names) < PAGE)], 0
@@ -88,14 +87,14 @@ def split_range(
 
 
 def _children(branch: _Branch, ask: Callable[[str], Sequence[str]]) -> list[_Branch]:
-    """Return a small branch as it is, and the branches of a large one."""
+    """Return the branches of a large branch; return a small one unchanged."""
     return [branch] if branch.whole else [*_split_branch(branch.prefix, branch.names, ask)]
 
 
 def _split_branch(
     prefix: str, names: Sequence[str], ask: Callable[[str], Sequence[str]]
 ) -> Iterator[_Branch]:
-    """Yield the branches of one more character than all names of a branch have in common."""
+    """Yield sub-branches whose prefixes are one character longer than the common prefix of all names."""
     if len(_common(names[0], names[-1])) > len(prefix):
         first = names[0][: len(prefix) + 1]
         beyond = _inside(prefix, _from(first, ask))
@@ -114,14 +113,14 @@ def _split_branch(
         if not cut:
             return
         if len(groups) > 1:
-            names = ask(of_last[0])  # where the page ends tells nothing about the last one's size
+            names = ask(of_last[0])  # the page ends within the last group, so its size is unknown
             continue
         yield _Branch(last, inside, whole=False)
         names = _from(last, ask)
 
 
 def _longest_prefix(prefix: str, names: Sequence[str], ask: Callable[[str], Sequence[str]]) -> str:
-    """Return all that the names with a prefix have in common; `names` are the first of them."""
+    """Return the longest common prefix of all names that start with `prefix`; `names` is their first page."""
     name, least, most = names[0], len(prefix), len(_common(names[0], names[-1]))
     while least < most:
         middle = (least + most + 1) // 2
@@ -134,7 +133,7 @@ def _longest_prefix(prefix: str, names: Sequence[str], ask: Callable[[str], Sequ
 
 
 def _common(one: str, other: str) -> str:
-    """Return what two names both begin with."""
+    """Return the common prefix of two names."""
     return one[
         : next(
             (place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]),
@@ -144,7 +143,7 @@ def _common(one: str, other: str) -> str:
 
 
 def _from(prefix: str, ask: Callable[[str], Sequence[str]]) -> Sequence[str]:
-    """Return the first names behind those with a prefix."""
+    """Return the first names after those with a prefix."""
     beyond = prefix_end(prefix)
     return ask(beyond) if beyond else []
 
@@ -154,7 +153,7 @@ def _inside(prefix: str, names: Sequence[str]) -> list[str]:
 
 
 def _bounds(branches: Sequence[_Branch], *, num_ranges: int, least: int) -> Iterator[str]:
-    """Yield where a new range begins: before a large branch, and where small ones come to a fair share."""
+    """Yield the starts of new ranges: at large branches, and where small ones reach a fair share of names."""
     share = max(least, sum(len(branch.names) for branch in branches) / num_ranges)
     held = 0.0
     for branch in branches:
@@ -171,7 +170,7 @@ def _bounds(branches: Sequence[_Branch], *, num_ranges: int, least: int) -> Iter
 
 
 def prefix_end(prefix: str) -> str:
-    """Return the least text greater than all texts with a prefix; empty if there is none."""
+    """Return the smallest text greater than all texts with a prefix; empty if there is none."""
     for place in range(len(prefix) - 1, -1, -1):
         code = ord(prefix[place]) + 1
         if code == 0xD800:

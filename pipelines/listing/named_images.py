@@ -1,4 +1,4 @@
-"""The images that an input list names, with the columns of it that go with them."""
+"""The images named by an input list, with their carried columns."""
 
 import csv
 import dataclasses
@@ -17,35 +17,35 @@ from schemas.errors import UserError, reason_of
 from schemas.labels import named_image
 
 FIELD_COLUMNS: Final = ("field", "position")
-"""Columns that always go with the images of a list that has them: which digit of which field an image is."""
+"""Columns that are always carried if the list has them: which digit of which field an image is."""
 
 _NAME_COLUMNS: Final = ("path", "image")
 
 
 @dataclasses.dataclass(frozen=True)
 class NamedImages:
-    """URIs of images, each once, in the order of their names.
+    """Unique URIs of images, sorted by name.
 
     Attributes:
-        carried: columns that go with an image, as `ListedImage` holds them, by its URI.
+        carried: carried columns of images, encoded as in `ListedImage`, by URI.
     """
 
     uris: Sequence[str]
     carried: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def find(self, limits: ReadLimits | None = None) -> Iterator[ListedImage]:
-        """Yield the images as they are now."""
+        """Look up the images and yield their current versions."""
         with ImageReader(limits) as reader:
             for uri, image in zip(self.uris, reader.find(self.uris), strict=True):
                 carried = self.carried.get(uri)
                 yield image._replace(carried=carried) if carried else image
 
     def part(self, start: int, end: int) -> Self:
-        """Return some of the images, by their numbers."""
+        """Return the images with indices from `start` to `end`, exclusive."""
         return self._of(self.uris[start:end])
 
     def since(self, uri: str) -> Self:
-        """Return the images from a URI on."""
+        """Return the images from this URI on."""
         return self._of([each for each in self.uris if each >= uri])
 
     def _of(self, uris: Sequence[str]) -> Self:
@@ -53,30 +53,30 @@ class NamedImages:
         return dataclasses.replace(self, uris=uris, carried=carried)
 
     def to_bytes(self) -> bytes:
-        """Return the content of a file with the images."""
+        """Return the images as the content of a file."""
         rows = [[uri, self.carried[uri]] if uri in self.carried else uri for uri in self.uris]
         return gzip.compress(json.dumps(rows).encode(), 1, mtime=0)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Read what `to_bytes` wrote."""
+        """Parse the output of `to_bytes`."""
         rows = json.loads(gzip.decompress(data))
         pairs = [(row, "") if isinstance(row, str) else row for row in rows]
         return cls([uri for uri, _ in pairs], {uri: carried for uri, carried in pairs if carried})
 
 
 def uri_key(uri: str) -> bytes:
-    """Return the key by which images are sorted."""
-    # Folders are walked in the order of their paths; percent-encoding would change it.
+    """Return the sort key of an image."""
+    # Folders are walked in the order of their paths, which percent-encoding would change.
     return path_of(uri) if uri.startswith("file:") else uri.encode()
 
 
 def read_names(given: str, *, carry: Sequence[str] = ()) -> NamedImages:
-    """Return the images that a file names, with columns to `carry`, and `FIELD_COLUMNS` if it has both.
+    """Read an input list with the columns to `carry`, and with `FIELD_COLUMNS` if it has both.
 
     Raises:
-        UserError: when the file cannot be read, names nothing, or lacks a column, or when an image has two
-            lines that differ in what is carried.
+        UserError: when the file cannot be read, is empty, or lacks a column, or when two lines for the same
+            image have different carried values.
     """
     real, carried = RealNames(), dict[str, str]()
     try:
@@ -101,12 +101,12 @@ def read_names(given: str, *, carry: Sequence[str] = ()) -> NamedImages:
 
 
 def has_fields(given: str) -> bool:
-    """Whether an input list says which fields its images are in; False for one that cannot be read."""
+    """Whether an input list has the columns of fields; False if it cannot be read."""
     try:
         with open_text(given) as file:
             return {*FIELD_COLUMNS} <= {*_header(file)}
     except (OSError, UserError, csv.Error):
-        return False  # reported where it is listed
+        return False  # reported when it is listed
 
 
 def _read(given: str) -> str:
@@ -125,13 +125,13 @@ def _unreadable(given: str, error: Exception) -> UserError:
 
 
 def _header(lines: Iterable[str]) -> list[str]:
-    """Return the columns of a list that is a CSV; none of one that has a name a line."""
+    """Return the columns of a CSV list; empty for a list with one name per line."""
     header = [cell.strip().lower() for cell in next(csv.reader(lines), [])]
     return header if {*_NAME_COLUMNS} & {*header} else []
 
 
 def _rows(text: str, given: str, carry: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield each line's name and what goes with it."""
+    """Yield each line's name and carried values."""
     header = _header(io.StringIO(text, newline=""))
     missing = [name for name in carry if name.lower() not in header]
     if missing:
@@ -154,7 +154,7 @@ def _rows(text: str, given: str, carry: Sequence[str]) -> Iterator[tuple[str, st
 
 def _lines(text: str) -> Iterator[str]:
     lines = text.split("\n")
-    # A name may end in a carriage return; if every line does, these are Windows line ends.
+    # A name may end in a carriage return; if every line does, the file has Windows line ends.
     if all(line.endswith("\r") for line in lines if line):
         lines = [line.removesuffix("\r") for line in lines]
     yield from filter(None, lines)

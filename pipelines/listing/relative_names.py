@@ -1,4 +1,4 @@
-"""Names of images relative to the inputs of their run: as people know them, and as `--field` matches them."""
+"""Names of images relative to their run's inputs: for people to read, and for `--field` to match."""
 
 import dataclasses
 import functools
@@ -11,22 +11,22 @@ from digitmill.storage.names import RealNames, folder_of, path_of, printable, ur
 from digitmill.storage.patterns import has_magic, literal_prefix
 
 LIST_FOLDERS: Final = "list_folders"
-"""Setting of a run with an input list: the folders that its relative names count from, as a JSON list."""
+"""Setting of a run with an input list: base folders of its relative names, as a JSON list."""
 
 _NO_FOLDERS: Final = frozenset({"gs://", "s3://", "az://", ""})
 
 _UNSAFE: Final = tuple("=+-@\t\r")
-"""First characters that spreadsheets take for those of a formula."""
+"""First characters that spreadsheets interpret as a formula."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RelativeNames:
-    """Names images relative to the innermost of a run's inputs that they are in.
+    """Returns names of images relative to the innermost input that contains them.
 
     Attributes:
-        inputs: places as a plan has them. Of a folder, names count from itself; of a file, from its folder;
-            of a pattern, from the folder that it looks into.
-        lists: further folders that names count from: those of input lists.
+        inputs: inputs as in the plan. Names are relative to an input folder, to the folder of an input file,
+            or to the folder that a pattern searches.
+        lists: further base folders, from input lists.
     """
 
     inputs: tuple[str, ...] = ()
@@ -34,21 +34,21 @@ class RelativeNames:
 
     @classmethod
     def of(cls, inputs: Iterable[str], settings: Mapping[str, Any]) -> Self:
-        """Return the names of a run, by the inputs of its plan and its settings."""
+        """Return the naming for the inputs and settings of a plan."""
         return cls(tuple(inputs), tuple(json.loads(str(settings.get(LIST_FOLDERS) or "[]"))))
 
     def name_of(self, uri: str) -> str | None:
-        """Return an image's name relative to its input, as text; None where it is in no input."""
+        """Return an image's name relative to its input, as text; None if it is in no input."""
         whole = text_of(uri)
         start = self._start(whole, _folder(whole))
         return None if start is None else whole[start:]
 
     def paths(self, uris: Sequence[str]) -> list[str]:
-        """Return the column `path` of images: relative names, or whole ones of images that are in no input.
+        """Return the column `path` of images: relative names, or full names of images that are in no input.
 
-        One that a spreadsheet would take for a formula begins with `./`, which leads to the same file.
+        A name that a spreadsheet would interpret as a formula gets the prefix `./`.
         """
-        # By folders, of which a batch has few: a call for each image would take three times as long.
+        # Work by folder: a batch has few, and a call for each image would take three times as long.
         folders: dict[str, str | None] = {}
         found = []
         for uri in uris:
@@ -68,7 +68,7 @@ class RelativeNames:
         return _safe(text_of(uri) if name is None else name)
 
     def _path_of_folder(self, folder: str) -> str | None:
-        """Return what the paths of a folder's images begin with; None where it differs among them."""
+        """Return the common start of the paths of a folder's images; None if it differs between images."""
         whole = text_of(folder)
         if "!" in whole or whole in self._file_folders:
             return None
@@ -80,7 +80,7 @@ class RelativeNames:
         return self._folder_start(folder) if start is None else start
 
     def _file_start(self, whole: str) -> int | None:
-        """Return where the name of an image begins that is an input, or a part of one; None for others."""
+        """Return where the name starts if the image is an input file or part of one; None for others."""
         if whole in self._files:
             return len(_folder(whole))
         end = whole.find("!")
@@ -113,7 +113,7 @@ class RelativeNames:
 
 
 def list_folders(given: str | None) -> str:
-    """Return the setting `LIST_FOLDERS` of a run with this input list; empty without one."""
+    """Return the setting `LIST_FOLDERS` for this input list; empty without a list."""
     if not given:
         return ""
     folder = folder_of(RealNames()[uri_in("name", given)])
@@ -121,10 +121,10 @@ def list_folders(given: str | None) -> str:
 
 
 def text_of(uri: str) -> str:
-    """Return the path of a `file://` URI as text, with bytes that are no UTF-8 as escapes; others as is."""
+    """Return the path of a `file://` URI as text, with invalid UTF-8 escaped; return other URIs unchanged."""
     if not uri.startswith("file:"):
         return uri
-    # Nearly no name needs it, and it takes ten times as long.
+    # Few names need decoding, which takes ten times as long.
     return printable(os.fsdecode(path_of(uri))) if "%" in uri else uri.removeprefix("file://")
 
 

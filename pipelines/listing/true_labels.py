@@ -1,4 +1,4 @@
-"""Attaches true labels to listed images: from their folders' names, or from a CSV file."""
+"""Attaches true labels to listed images, from folder names or from a CSV file."""
 
 import csv
 import sys
@@ -14,19 +14,19 @@ from schemas.errors import UserError, counted, reason_of
 from schemas.prediction import NO_LABEL
 
 FOLDER = "folder"
-"""Value of `--labels` that takes an image's folder name as its label."""
+"""Value of `--labels` that uses an image's folder name as its label."""
 
 _NO_PAGE = "-"
-"""Stands in `page_labels` for a page without a label."""
+"""Placeholder in `page_labels` for a page without a label."""
 
 _DIGITS = {str(digit): digit for digit in range(CLASSES)}
 
 Parse = Callable[[str], int | None]
-"""From the text of a label to its number; None where it is no label."""
+"""Converts the text of a label to its number; returns None if it is not a label."""
 
 
 class Label(NamedTuple):
-    """A label from a CSV file: the digit, and the version of the image that it is of; -1 for any."""
+    """A label from a CSV file: the digit, and the image version that it applies to; -1 for any version."""
 
     digit: int
     generation: int = -1
@@ -41,15 +41,16 @@ def attach_labels(
 ) -> Iterator[ListedImage]:
     """Yield the images with their labels; images without one stay unlabeled.
 
-    The label of a file is that of each of its pages; a CSV can name pages instead, as `scan.tif!2`.
+    A file's label applies to all its pages; a CSV can also name single pages: `scan.tif!2`.
 
-    If the CSV has a column `generation`, as the one of a review has, a label applies to that version of the
-    image only. Lines without a digit are reported to standard error, and labels of other versions and of no
-    image. Where `more` images are listed elsewhere, these are not, nor is it an error that none has a label.
+    If the CSV has a column `generation`, as the CSV of a review does, a label applies only to that version of
+    the image. Printed to standard error: lines without a digit, labels of other versions, and labels without
+    an image. If `more()` says that workers list further images, the last two are not printed, and having no
+    labels is not an error.
 
-    `labels` is `folder`, or a CSV with the columns `path` and `label`, or its place. Its paths are URIs,
-    absolute paths, or paths relative to its own folder. If `unreadable` images count, their label is
-    `NOT_A_DIGIT`; else they have none.
+    `labels` is `folder`, or a CSV file with the columns `path` and `label`, or its location. The paths in it
+    are URIs, absolute paths, or paths relative to the CSV's folder. If `unreadable` is true, unreadable
+    images have the label `NOT_A_DIGIT`, otherwise none.
 
     Raises:
         UserError: when the CSV cannot be used, or, after the last image, when no image had a label.
@@ -64,7 +65,7 @@ def attach_labels(
         known = known or labeled.label != NO_LABEL or bool(labeled.page_labels) or may_be_archive(image.uri)
         yield labeled
     if more():
-        return  # those that are listed later may have labels
+        return  # images that workers list may have labels
     if labeler and isinstance(labels, LabelsFile):
         _report_unused(labels, labeler, known=known)
     if not known:
@@ -90,7 +91,7 @@ def _report_unused(labels: "LabelsFile", labeler: "Labeler", *, known: bool) -> 
 
 
 class FileLabels(Protocol):
-    """The labels of a CSV file, by the files that they are of."""
+    """The labels of a CSV file, by labeled file."""
 
     def of(self, uri: str) -> tuple[Label | None, Mapping[int, Label]]:
         """Return the label of a file and those of its pages."""
@@ -100,8 +101,8 @@ class Labeler:
     """Gives images their labels.
 
     Attributes:
-        used: labels of the images so far; all pages of a file count, whether it has them or not.
-        stale: images whose label is of another version.
+        used: number of labels used so far; all page labels of a file count, even if the page does not exist.
+        stale: number of labels for another version of the image.
     """
 
     def __init__(self, labels: FileLabels) -> None:
@@ -130,7 +131,7 @@ class Labeler:
         return _labeled(image, label and self._current(label, image))
 
     def _current(self, label: Label, image: ListedImage) -> int | None:
-        """Return a label's digit; None where it is of another version of the image."""
+        """Return a label's digit; None if the label is for another version of the image."""
         if label.generation in (-1, image.generation):
             return label.digit
         self.stale += 1
@@ -140,7 +141,7 @@ class Labeler:
         digits = {page: self._current(label, image) for page, label in pages.items()}
         known = {page: str(digit) for page, digit in digits.items() if digit is not None}
         labels = "".join(known.get(page, _NO_PAGE) for page in range(1, max(known, default=0) + 1))
-        # The one page of a file goes by the file's name.
+        # A file of one page is named without the page.
         return _labeled(image._replace(page_labels=labels), digits.get(1))
 
 
@@ -149,7 +150,7 @@ class LabelsFile:
 
     Args:
         path: the file.
-        unreadable: whether images labeled so have the label `NOT_A_DIGIT`, rather than none.
+        unreadable: whether images labeled unreadable get the label `NOT_A_DIGIT` instead of none.
 
     Attributes:
         count: number of labels.
@@ -157,7 +158,7 @@ class LabelsFile:
 
     def __init__(self, path: str, *, unreadable: bool = False) -> None:
         self._path = path
-        # Listed and labeled under different links, an image is still the same one.
+        # Resolve links, so that images listed and labeled under different links match.
         self._real = RealNames()
         parse = labels_file.class_of if unreadable else labels_file.digit_of
         self._by_uri = _read_csv(path, self._real, parse)
@@ -173,16 +174,16 @@ class LabelsFile:
         return self._by_uri.get(real), self._pages.get(real, {})
 
     def __iter__(self) -> Iterator[tuple[str, Label | None, Mapping[int, Label]]]:
-        """Yield each file's URI, label and labels of pages, sorted by URI."""
+        """Yield each file's URI, label and page labels, sorted by URI."""
         for uri in sorted(self._by_uri.keys() | self._pages.keys()):
             yield uri, self._by_uri.get(uri), self._pages.get(uri, {})
 
 
 def _page_labels(by_uri: Mapping[str, Label]) -> dict[str, dict[int, Label]]:
-    """Return the labels of names that can be those of pages, by file and page."""
+    """Return the labels whose names may be pages, by file and page."""
     pages: dict[str, dict[int, Label]] = {}
     for uri, label in by_uri.items():
-        # Names in a labels file are paths, in which an exclamation mark is quoted.
+        # Names in a labels file are paths, so their URIs have exclamation marks percent-encoded.
         file, page = split_page("!".join(uri.rsplit("%21", 1)) if uri.startswith("file:") else uri)
         if page:
             pages.setdefault(file, {})[page] = label
@@ -190,7 +191,7 @@ def _page_labels(by_uri: Mapping[str, Label]) -> dict[str, dict[int, Label]]:
 
 
 def label_from_folder(image: ListedImage) -> ListedImage:
-    """Return an image with its folder's name as its label, if that is a digit."""
+    """Return an image labeled with its folder's name, if that is a digit."""
     return _labeled(image, _DIGITS.get(folder_of(image.uri).rpartition("/")[2]))
 
 
@@ -199,7 +200,7 @@ def _class_from_folder(image: ListedImage) -> ListedImage:
 
 
 def label_from_member_folder(member: ListedImage) -> ListedImage:
-    """Return an archive's member with its folder in the archive as its label, if that is a digit."""
+    """Return an archive's member labeled with its folder's name in the archive, if that is a digit."""
     return _labeled(member, _DIGITS.get(folder_of("/" + member.uri.rpartition("!")[2]).rpartition("/")[2]))
 
 
@@ -219,7 +220,7 @@ def _read_csv(path: str, real: RealNames, parse: Parse) -> dict[str, Label]:
 
 
 def check_header(path: str) -> None:
-    """Raise UserError if a labels file cannot be read or lacks a column; read its first line only."""
+    """Raise UserError if a labels file cannot be read or lacks a column; reads only its first line."""
     try:
         with open_text(path) as file:
             _with_columns(file, path)

@@ -1,4 +1,4 @@
-"""Work items: batches of a few thousand images whose output files are named by a digest of their content."""
+"""Work items: batches of a few thousand images with output files named by a digest of their content."""
 
 import dataclasses
 import hashlib
@@ -13,13 +13,13 @@ from schemas.failure import Failure, ImageError
 from schemas.versioned import check_types, fields_of, parse_json
 
 ITEM_SIZE: Final = 2048
-"""Images in the first work items: an item costs 5 ms besides its images, and larger ones balance worse."""
+"""Images in the first work items: an item has 5 ms of overhead, and larger ones balance worse."""
 
 MAX_ITEM_SIZE: Final = 65_536
-"""Images in the items of very large runs, which would otherwise have too many files."""
+"""Maximum images per item, reached in very large runs, which would otherwise have too many files."""
 
 _ITEMS_OF_A_SIZE: Final = 32
-"""Items of one size, before the next ones are twice as large: enough of each to balance the workers."""
+"""Number of items after which the item size doubles: enough of each size to balance the workers."""
 
 
 def make_failure(image: ListedImage, error: ImageError) -> Failure:
@@ -40,35 +40,35 @@ class WorkItem:
     images: tuple[ListedImage, ...]
 
     def to_bytes(self) -> bytes:
-        """Return the item as compact JSON: digest, number of images, and a column for each of their fields.
+        """Return the item as compact JSON: digest, number of images, and one column per image field.
 
-        Columns take half the time of rows, and one that has the same value everywhere is that value.
+        Columns take half the time of rows. A constant column is stored as its single value.
         """
         columns = [_shortened(column) for column in zip(*self.images, strict=True)]
         return json.dumps([self.digest, len(self.images), columns], separators=(",", ":")).encode()
 
     @property
     def may_be_archive(self) -> bool:
-        """Whether the item is a single file that may hold many images."""
+        """Whether the item is a single file that may contain many images."""
         return len(self.images) == 1 and may_be_archive(self.images[0].uri)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Read what `to_bytes` wrote; raise ValueError when the data are no such item."""
+        """Parse the output of `to_bytes`; raise ValueError when the data is not a work item."""
         with fields_of("a listing file"):
             digest, *content = parse_json(data)
             check_types([[digest]], (str,))
-            # Earlier versions wrote rows, which lack the fields that have come since.
+            # Earlier versions wrote rows, without newer fields.
             return cls(digest, _of_rows(*content) if len(content) == 1 else _of_columns(*content))
 
 
 def pack_items(
     images: Iterable[ListedImage], run: str, *, size: int = ITEM_SIZE, most: int | None = None
 ) -> Iterator[WorkItem]:
-    """Yield work items that hold every image exactly once, in order.
+    """Pack images into work items, each image exactly once and in order.
 
-    Items begin with `size` images and grow up to `most` in long listings; one at a time is in memory. `run`
-    is a digest of everything else that an output depends on: model, preprocessing, thresholds.
+    Items start with `size` images and grow up to `most` in long listings. Memory holds one item at a time.
+    `run` is a digest of everything else that an output depends on: model, preprocessing, thresholds.
     """
     rest = iter(images)
     for number in itertools.count():
@@ -80,7 +80,7 @@ def pack_items(
 
 
 def separate_archives(items: Iterable[WorkItem]) -> Iterator[WorkItem]:
-    """Yield the items with each archive in an item of its own: it may hold more images than all others."""
+    """Yield the items with each archive as its own item, because an archive may have very many images."""
     for item in items:
         archives = [[image] for image in item.images if may_be_archive(image.uri)]
         if not archives:
@@ -101,7 +101,7 @@ def _of_columns(count: int, columns: Sequence[Any]) -> tuple[ListedImage, ...]:
         if {*map(type, column if several else [column])} != {kind} or (several and len(column) != count):
             raise TypeError(f"not {count} values of {kind.__name__} in a column")
     whole = (each if isinstance(each, list) else itertools.repeat(each, count) for each in columns)
-    # The class itself takes its fields one by one, which costs twice the time.
+    # Calling the class with separate fields takes twice the time.
     return tuple(map(tuple.__new__, itertools.repeat(ListedImage), zip(*whole, strict=True)))
 
 
@@ -111,8 +111,8 @@ def _of_rows(rows: Sequence[Any]) -> tuple[ListedImage, ...]:
 
 
 def _digest(images: tuple[ListedImage, ...], run: str) -> str:
-    # URIs hold no NUL, so different sequences of images give different bytes.
-    # The size counts too: a file may be replaced by one with the same modification time.
+    # URIs contain no NUL, so different sequences of images give different bytes. The size is included because
+    # a file may be replaced by one with the same modification time.
     named = [
         f"\0{uri}\0{generation}\0{size}\0{label}{pages}{carried}"
         for uri, generation, size, label, _, pages, carried in images

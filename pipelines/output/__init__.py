@@ -1,10 +1,10 @@
 """The life of an output folder, from its plan to its manifest.
 
-A run claims the folder, writes its plan or resumes the one that is there, and shows progress. When every
-work item has its statistics record, the records are reconciled with the frozen listing, the report is
-written, and the manifest comes last: a folder without one holds no finished run. Its
-signature, if a key signs it, is written just before. Verification reads a finished folder again and
-recounts. An export makes one file of its rows.
+A run claims the folder, writes its plan or resumes an existing one, and shows progress. When every work
+item has its statistics record, the run reconciles the records with the frozen listing, writes the report,
+and writes the manifest last: a folder without a manifest holds no finished run. With a signing key, the
+signature is written just before the manifest. Verification reads a finished folder again and recounts. An
+export writes all its rows to one file.
 """
 
 __all__ = [

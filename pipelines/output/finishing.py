@@ -1,4 +1,4 @@
-"""Finishes a run: makes the manifest, writes the reports, and the manifest last.
+"""Finishes a run: writes the reports, then the manifest.
 
 An output without a manifest is not finished.
 """
@@ -42,10 +42,10 @@ def finish_run(
     fields: RunFields | None = None,
     gates: Iterable[Gate] = (),
 ) -> Manifest:
-    """Write the reports and the manifest, signed if there is a key, and return the manifest.
+    """Write the reports and the manifest, signed if there is a key; return the manifest.
 
     Raises:
-        StorageError: when another launcher has taken the output over.
+        StorageError: when another launcher has taken over the output.
     """
     begun = [
         Part.of(name, output.read(name)) for name in (run_plan.FILE, run_config.FILE) if output.exists(name)
@@ -72,7 +72,7 @@ def finish_run(
 
 
 def _drop_other_reports(output: OutputFolder, reports: Iterable[Part]) -> None:
-    """Delete reports of a launcher that had other flags, and did not finish."""
+    """Delete reports left by an unfinished launcher with other flags."""
     named = {part.name for part in reports}
     for name in output.names(REPORTS):
         if f"{REPORTS}/{name}" not in named:
@@ -80,7 +80,7 @@ def _drop_other_reports(output: OutputFolder, reports: Iterable[Part]) -> None:
 
 
 def make_manifest(reconciled: Reconciliation, status: Callable[[Counts], Status], **fields: Any) -> Manifest:
-    """Return a manifest without its parts; `fields` are those that do not follow from the outcomes."""
+    """Return a manifest without parts; `fields` are the fields that do not follow from the outcomes."""
     statistics = reconciled.statistics
     counts = Counts(
         listed=statistics.listed + reconciled.skipped,
@@ -107,14 +107,14 @@ def make_manifest(reconciled: Reconciliation, status: Callable[[Counts], Status]
 
 
 def begin_time(output: OutputFolder) -> str:
-    """Return when a run began, as ISO 8601 in UTC: when its plan was written, once, as its first file."""
+    """Return when a run began (ISO 8601, UTC): the time of its plan, which is its first file."""
     return _timestamp(output.written(run_plan.FILE))
 
 
 def run_times(
     begun: str, started: datetime.datetime, *, seconds: float, images: int
 ) -> Mapping[str, str | float]:
-    """Return a manifest's times: `begun` under whichever launcher, all others under this one."""
+    """Return a manifest's times: `begun` is that of the run, all others are this launcher's."""
     return {
         "begun": begun,
         "started": _timestamp(started),
@@ -129,7 +129,7 @@ def _timestamp(time: datetime.datetime) -> str:
 
 
 def describe_model(bundle: Bundle, given: str) -> Mapping[str, str]:
-    """Return the fields that identify a model, its engine included."""
+    """Return the fields that identify a model and its engine."""
     return {
         "path": printable(given),
         "digest": bundle.digest,
@@ -141,7 +141,7 @@ def describe_model(bundle: Bundle, given: str) -> Mapping[str, str]:
 def challenger_fields(
     challenger: Bundle | None, given: str | None, *, statistics: RunStatistics
 ) -> Mapping[str, Any]:
-    """Return the manifest's fields about a challenger; none without one."""
+    """Return the manifest's fields about a challenger; empty without a challenger."""
     if challenger is None or given is None:
         return {}
     return {
@@ -152,7 +152,7 @@ def challenger_fields(
 
 
 def library_versions(*bundles: Bundle | None) -> Mapping[str, str]:
-    """Return the version of each library that took part, and of the preprocessing."""
+    """Return the version of each library used, and of the preprocessing."""
     engines = {bundle.engine.library for bundle in bundles if bundle is not None}
     libraries = {name: importlib.metadata.version(name) for name in (*_LIBRARIES, *sorted(engines))}
     return {"preprocessing": PREPROCESSING_VERSION, **libraries}

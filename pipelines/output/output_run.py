@@ -15,17 +15,17 @@ from schemas.run_plan import RunPlan
 
 @dataclasses.dataclass(frozen=True)
 class OutputState:
-    """State of an output folder: the plan of the run that began in it, its manifest once it is finished."""
+    """State of an output folder: the plan once a run has begun, the manifest once it is finished."""
 
     plan: RunPlan | None
     finished: Manifest | None
 
 
 def read_state(output: OutputFolder, *, resume: bool) -> OutputState:
-    """Return the state of an output, which may be resumed or not, without changing it.
+    """Return the state of an output without changing it; `resume` allows it to hold a run.
 
     Raises:
-        UserError: when it holds a run that may not be resumed, or other files.
+        UserError: when it holds other files, or a run and `resume` is false.
     """
     if not has_begun(output, run_plan.FILE, resume=resume):
         return OutputState(None, None)
@@ -43,10 +43,10 @@ def read_state(output: OutputFolder, *, resume: bool) -> OutputState:
 
 
 def has_begun(output: OutputFolder, first: str, *, resume: bool) -> bool:
-    """Whether a run has begun in an output, whose first file has this name.
+    """Whether a run has begun in an output: whether its `first` file exists.
 
     Raises:
-        UserError: when it holds a run that may not be resumed, or other files.
+        UserError: when the output holds other files, or a run and `resume` is false.
     """
     if not output.exists(first):
         output.check(manifest.FILE)
@@ -62,7 +62,7 @@ def has_begun(output: OutputFolder, first: str, *, resume: bool) -> bool:
 
 
 def check_same_plan(there: RunPlan, here: RunPlan, output: OutputFolder) -> None:
-    """Raise UserError when the options of a resumed run differ from those it began with."""
+    """Raise UserError when the options of a resumed run differ from its original ones."""
     differences = list(there.differences(here))
     if differences:
         raise UserError(
@@ -73,7 +73,7 @@ def check_same_plan(there: RunPlan, here: RunPlan, output: OutputFolder) -> None
 
 
 def relative_names(output: OutputFolder) -> RelativeNames:
-    """Return the names of a begun run's images relative to its inputs."""
+    """Return the naming of a begun run's images relative to its inputs."""
     if not output.exists(run_plan.FILE):
         return RelativeNames()
     plan = RunPlan.from_json(output.read(run_plan.FILE).decode())
@@ -82,7 +82,7 @@ def relative_names(output: OutputFolder) -> RelativeNames:
 
 def remove_started_run(output: OutputFolder) -> None:
     """Remove the files of a run whose inputs could not be listed completely."""
-    # Statistics first: if this is interrupted, no record may refer to a file that is gone.
+    # Statistics first: if this is interrupted, no record may refer to a deleted file.
     for folder in (STATISTICS, PREDICTIONS, LISTING):
         for name in output.names(folder):
             output.delete(f"{folder}/{name}")

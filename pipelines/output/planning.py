@@ -1,4 +1,4 @@
-"""Makes the plan of a run from its options, or checks them against the plan that it began with."""
+"""Makes the plan of a new run from its options, or checks the options of a resumed run against its plan."""
 
 import dataclasses
 import hashlib
@@ -23,7 +23,7 @@ from schemas.manifest import Manifest
 from schemas.run_plan import RunPlan
 
 _LATER: Final = frozenset({"audit", "carry", "format", "probabilities", LIST_FIELDS, LIST_FOLDERS})
-"""Settings that plans of earlier versions lack."""
+"""Settings that plans of earlier versions do not have."""
 
 
 def make_plan(
@@ -34,11 +34,11 @@ def make_plan(
     begun: RunPlan | None,
     output: OutputFolder,
 ) -> RunPlan:
-    """Return the plan of a run: the one that it has `begun` with, if it is resumed.
+    """Return the plan of a run; a resumed run keeps the plan that it has `begun` with.
 
     Raises:
-        UserError: when the options differ from the plan that the run began with, or `--since` names no
-            earlier run.
+        UserError: when the options differ from the plan of the resumed run, or `--since` names no earlier
+            run.
     """
     plan = RunPlan(
         inputs=tuple(printable(place_from_anywhere(given)) for given in options.inputs),
@@ -59,8 +59,8 @@ def make_plan(
         past={},
     )
     if begun is not None:
-        # A plan of an earlier version lacks the flags that have come since, and did what they do by default,
-        # but for the pages; and it names inputs by their links.
+        # A plan of an earlier version lacks newer flags, which then had their default effect, except
+        # --pages. It also names inputs by their links.
         filled = _without_unused(
             {**options.defaults(Effect.RESULT), "pages": pages_of(begun), **begun.settings}
         )
@@ -82,15 +82,15 @@ def make_plan(
 
 
 def _without_unused(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return settings without unused ones that are new: the digest of other runs stays what it was."""
+    """Drop newer settings that are unused, so that the digests of existing runs do not change."""
     return {name: value for name, value in settings.items() if value or name not in _LATER}
 
 
 def field_rules(options: ScoreOptions, plan: RunPlan) -> FieldRules | None:
-    """Return what makes fields of a run's images; None for a run without fields.
+    """Return the rules that group a run's images into fields; None for a run without fields.
 
     Raises:
-        UserError: when the pattern or the check of fields cannot be used.
+        UserError: when the pattern or the check of fields is invalid.
     """
     threshold = float(plan.settings["accept_threshold"] or 0)
     settings = {**plan.settings, **options.recorded(Effect.REPORT)}
@@ -107,10 +107,10 @@ def field_rules(options: ScoreOptions, plan: RunPlan) -> FieldRules | None:
 def check_same_reports(options: ScoreOptions, finished: Manifest, output: OutputFolder) -> None:
     """Raise UserError when a finished run is resumed with other options of its reports.
 
-    Its manifest is written, and names each report by its digest.
+    Its manifest exists already and has the digest of each report.
     """
     here = options.recorded(Effect.REPORT)
-    # A manifest of an earlier version lacks the flags that have come since.
+    # A manifest of an earlier version lacks newer flags.
     there = {**options.defaults(Effect.REPORT), **finished.options}
     differences = [
         f"{name} was {there[name]!r} and is now {value!r}"
@@ -126,12 +126,12 @@ def check_same_reports(options: ScoreOptions, finished: Manifest, output: Output
 
 
 def accept_threshold(options: ScoreOptions, bundle: Bundle) -> float:
-    """Return the confidence from which a run accepts a prediction."""
+    """Return the minimum confidence of a run's accepted predictions."""
     return bundle.card.accept_threshold if options.accept_threshold is None else options.accept_threshold
 
 
 def _digest_of(place: str | None) -> str | None:
-    """Return a file's SHA-256; None without a file. One that cannot be read is reported where it is used."""
+    """Return a file's SHA-256; None without a file, or if it cannot be read, which its user reports."""
     try:
         return hashlib.sha256(read_place(place)).hexdigest() if place else None
     except (OSError, UserError):

@@ -1,4 +1,4 @@
-"""Proves from the work items' statistics records that every listed image has exactly one outcome."""
+"""Proves from the statistics records that every listed image has exactly one outcome."""
 
 import dataclasses
 import functools
@@ -30,9 +30,9 @@ class Reconciliation:
 
     Attributes:
         skipped: number of listed images that an earlier run covers.
-        skipped_failed: number of these that failed in it.
-        ignored: files, and members of archives, that were left out.
-        vanished: folders that vanished while they were listed.
+        skipped_failed: number of skipped images that failed in that run.
+        ignored: files and archive members that were left out.
+        vanished: folders that disappeared while they were listed.
         records: the work items' statistics records, with their images as rows.
     """
 
@@ -46,18 +46,18 @@ class Reconciliation:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The files that prove it."""
+        """The statistics and listing files, as parts of the manifest."""
         return self.records + self.listing
 
 
 def reconcile(index: ListingIndex, *, output: OutputFolder, most: int) -> Reconciliation:
     """Read, check and merge the statistics records of all work items.
 
-    The index holds what the launcher listed; what workers listed is read from the output.
+    The index has what the launcher listed. What workers listed is read from the output.
 
     Raises:
-        UnreconciledError: when a record is missing, does not account for its item's images, or names a
-            file that is missing.
+        UnreconciledError: when a record is missing, does not account for all images of its item, or names a
+            missing file.
     """
     ignored, listing = [index.ignored], _ReadOnce(output)
     listed = itertools.chain(index.items, _range_items(index, listing, ignored))
@@ -85,7 +85,7 @@ def reconcile(index: ListingIndex, *, output: OutputFolder, most: int) -> Reconc
 
 
 class _ReadOnce:
-    """Reads an output's listing files, and keeps what the manifest says of each."""
+    """Reads listing files of an output and keeps each file's manifest entry."""
 
     def __init__(self, output: OutputFolder) -> None:
         self._output = output
@@ -100,7 +100,7 @@ class _ReadOnce:
         return self._output.at(name)
 
     def parts(self) -> Iterator[Part]:
-        """Yield the description of every listing file; those that were not needed are read now."""
+        """Yield the manifest entry of every listing file, reading files that were not read before."""
         for name in sorted(f"{LISTING}/{name}" for name in self._output.names(LISTING) if name[0] != "."):
             if name not in self._parts:
                 self.read(name)
@@ -108,7 +108,7 @@ class _ReadOnce:
 
 
 class _Skipped(NamedTuple):
-    """Files that the join skipped, the images in them, and those of these that had failed."""
+    """What the join skipped: files, images in them, and how many of these images had failed."""
 
     files: int = 0
     images: int = 0
@@ -116,7 +116,7 @@ class _Skipped(NamedTuple):
 
 
 def remove_unreferenced(output: OutputFolder, reconciled: Reconciliation) -> None:
-    """Remove files of abandoned attempts, which must not be mistaken for outputs, and staged models."""
+    """Remove staged models and files of abandoned attempts, which readers could mistake for outputs."""
     for name in [*output.walk(MODELS)]:
         output.delete(name)
     named = {part.name for part in (*reconciled.parts, *reconciled.statistics.parts)}
@@ -128,7 +128,7 @@ def remove_unreferenced(output: OutputFolder, reconciled: Reconciliation) -> Non
 
 
 def remove_temporary_files(output: OutputFolder, folders: Iterable[str]) -> None:
-    """Remove temporary files of processes that were killed while they wrote."""
+    """Remove temporary files of processes that were killed while writing."""
     for folder in folders:
         for name in output.names(folder):
             if name.startswith(".") and name.endswith(".tmp"):
@@ -152,7 +152,7 @@ def _joined_items(
     """Return the work items that the join left to score, and what it skipped."""
     each, counts = [], []
     try:
-        # One bucket at a time: memory holds no more than its names.
+        # One bucket at a time, so that memory holds the names of one bucket only.
         for number in range(buckets):
             bucket = incremental.read_bucket(output, number)
             each.append((bucket.skipped, bucket.skipped_images, bucket.skipped_failed))
@@ -181,7 +181,7 @@ def _read_record(item: FrozenItem, output: OutputFolder, records: list[Part]) ->
         data = output.read(name)
         statistics = read_record(data, output)
     except (FileNotFoundError, ValueError) as error:
-        # A resumed run takes an item that has a record for done.
+        # Resuming helps only if the record is missing: an item with a record counts as done.
         remedy = _RESUME if isinstance(error, FileNotFoundError) else _REMEDY
         raise UnreconciledError(
             f"no statistics record of a work item with {counted(item.images, 'image')}: {name} "
@@ -189,7 +189,7 @@ def _read_record(item: FrozenItem, output: OutputFolder, records: list[Part]) ->
         ) from error
     records.append(Part.of(name, data, rows=statistics.listed))
     outcomes = statistics.scored + len(statistics.failures)
-    # An archive lists its members, or itself where it has none.
+    # An archive counts its members, or itself if it has none.
     files = statistics.listed - statistics.further_pages
     complete = files > 0 if item.may_be_archive else files == item.images
     if not complete or statistics.listed != outcomes:
@@ -201,7 +201,7 @@ def _read_record(item: FrozenItem, output: OutputFolder, records: list[Part]) ->
 
 
 def _check_files(statistics: RunStatistics, output: OutputFolder) -> None:
-    # After a power failure a disk may have kept the records but not the predictions.
+    # After a power failure, a disk may have the records but not the predictions.
     existing = {f"{folder}/{name}" for folder in (PREDICTIONS, STATISTICS) for name in output.names(folder)}
     missing = [part.name for part in statistics.parts if part.name not in existing]
     if missing:

@@ -1,4 +1,4 @@
-"""Compares what the files of a run say about the same images: prediction files and statistics records."""
+"""Compares the prediction files of a run with each other and with the statistics records."""
 
 import collections
 import gzip
@@ -27,7 +27,7 @@ from schemas.manifest import Part
 from schemas.prediction import NO_LABEL, Decision
 
 _LATER_COLUMNS: Final = frozenset({"path", "reason"})
-"""Columns that tables of earlier versions lack."""
+"""Columns missing from tables of earlier versions."""
 
 _FAILURE_HEADER: Final = [column.name for column in failure.COLUMNS]
 _COUNTED: Final = (
@@ -41,32 +41,32 @@ _COUNTED: Final = (
     "accepted_right",
     "not_digits",
 )
-"""Counts of a statistics record that follow from its rows."""
+"""Counts of a statistics record that can be recomputed from its rows."""
 
 Reader = Callable[[str], bytes]
-"""Returns a file of the output by its name."""
+"""Returns the content of an output file by name."""
 
 Row = Mapping[str, Any]
-"""A prediction as its TFRecord holds it; None or `NO_LABEL` where it has no value."""
+"""A prediction as stored in a TFRecord; None or `NO_LABEL` for missing values."""
 
 
 class _Pair(NamedTuple):
-    """The two files that hold the same rows."""
+    """Two files with the same rows."""
 
     table: Part
     records: Part
 
 
 class ItemRows:
-    """The rows of one work item, read from all formats at once, some thousand rows in memory.
+    """The rows of one work item, read from all formats in parallel, a few thousand rows at a time.
 
     Args:
-        record: of the work item.
-        extra: names of columns that the rows have beyond those of all runs.
-        formats: of the run.
+        record: the work item's statistics record.
+        extra: names of the run's optional columns.
+        formats: the run's formats.
 
     Attributes:
-        findings: one line for each difference; complete once `images` has ended.
+        findings: one line per difference; complete once `images` is exhausted.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class ItemRows:
         self._digits: collections.Counter[tuple[str, int]] = collections.Counter()
 
     def images(self, read: Reader) -> Iterator[str]:
-        """Yield the URI in each row."""
+        """Yield the URI of each row."""
         for piece in pieces_of(self._record.parts):
             first = exact_part(piece)
             if piece.keys() != self._formats:
@@ -110,13 +110,13 @@ class ItemRows:
             self._compare_with(first, data, other=piece[other], there=read(piece[other].name))
 
     def _read_alone(self, part: Part, data: bytes) -> Iterator[str]:
-        """Yield the URIs of a file whose rows are compared with no CSV's."""
+        """Yield the URIs of a file that is not compared with a CSV."""
         for columns in read_rows(part.name, data, self._columns):
             self._count_columns(columns)
             yield from columns["image"]
 
     def _compare_with(self, first: Part, data: bytes, *, other: Part, there: bytes) -> None:
-        """Compare the rows of two files as a CSV has them, and those of exact formats as they are."""
+        """Compare the rows of two files: as CSV texts if one is a CSV, otherwise by exact values."""
         mine = read_rows(first.name, data, self._columns)
         theirs = read_rows(other.name, there, self._columns)
         as_texts = Format.CSV in (format_of(first.name), format_of(other.name))
@@ -165,9 +165,10 @@ class ItemRows:
             )
 
     def _alike(self, pair: _Pair, text: bytes, records: bytes) -> Generator[str, None, int | None]:
-        """Yield the URIs of the first rows, as long as both files are what is written of the same columns.
+        """Yield the URIs of the leading rows whose bytes match in both files.
 
-        Many rows at once, in a sixth of the time. Returns the number of these rows; None if they are all.
+        Encodes many rows at once, which takes a sixth of the time of row by row. Returns the number of
+        matching rows, or None if all rows match.
         """
         plain: io.BufferedIOBase = io.BytesIO(text)
         table = gzip.GzipFile(fileobj=plain) if pair.table.name.endswith(".gz") else plain
@@ -188,7 +189,7 @@ class ItemRows:
             return count
 
     def _cells(self, row: Row) -> list[str]:
-        """Return a prediction as the cells of its CSV row."""
+        """Return the CSV cells of a prediction."""
         return [
             _cell(row.get(column.name), column.kind, nullable=column.nullable) for column in self._columns
         ]
@@ -250,7 +251,7 @@ class ItemRows:
 
 
 def _with_empty(cells: Sequence[str], places: Iterable[int]) -> list[str]:
-    """Return cells with empty ones at places, which are in order."""
+    """Return cells with empty ones inserted at the given places, which are ascending."""
     whole = list(cells)
     for place in places:
         whole.insert(place, "")
@@ -274,10 +275,10 @@ def _cell(value: Any, kind: str, *, nullable: bool) -> str:
 
 
 class FailureRows:
-    """Compares the rows of the tables of failures with the failures of all records, in flat memory.
+    """Compares the rows of the failure tables with the failures of all records, in constant memory.
 
     Args:
-        names: relative to the run's inputs.
+        names: names of the images relative to the run's inputs.
     """
 
     def __init__(self, names: RelativeNames) -> None:
@@ -285,12 +286,12 @@ class FailureRows:
         self._difference = 0
 
     def add(self, failures: Iterable[failure.Failure]) -> None:
-        """Add failures of a statistics record, in any order."""
+        """Add the failures of a statistics record, in any order."""
         for row in failure_rows(failures, self._names):
             self._difference += _digest(row)
 
     def add_table(self, name: str, data: bytes) -> None:
-        """Add a table; raise ValueError when it is damaged or has other columns."""
+        """Add a failure table; raise ValueError when it is damaged or has other columns."""
         rows = read_csv(name, data, header=True)
         if next(rows, None) != _FAILURE_HEADER:
             raise ValueError("not the columns of failures")
@@ -298,7 +299,7 @@ class FailureRows:
             self._difference -= _digest(row)
 
     def findings(self, name: str) -> Iterator[str]:
-        """Yield a line when the tables, of which one has this name, have other rows than the records."""
+        """Yield a line, under this table name, if the rows of tables and records differ."""
         if self._difference:
             yield f"{name}: its rows are not the failures in the statistics records"
 

@@ -28,14 +28,14 @@ _IMAGE: Final = "image"
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
-    """A file with the rows of a run."""
+    """A file with all rows of a run."""
 
     run: str
     file: str
     rows: int
 
     def as_data(self) -> dict[str, Any]:
-        """Return it as JSON data."""
+        """Return the result as JSON data."""
         return dataclasses.asdict(self)
 
     def table(self) -> str:
@@ -44,20 +44,20 @@ class Exported:
 
 
 def export_rows(place: str, to: str, *, overwrite: bool = False) -> Exported:
-    """Write the rows of a run to one file, some thousand in memory at a time.
+    """Write the rows of a run to one file, a few thousand rows at a time.
 
-    They are in the order of the listing. The listings of incremental and merged runs have none, as they are
-    joined by hashes of names: the rows of these are sorted by `image`, on the temporary disk.
+    Rows are in the order of the listing. Incremental and merged runs have no listing order, because they are
+    joined by hashes of names: their rows are sorted by `image`, in temporary files on disk.
 
     Args:
         place: the run's output.
-        to: the file; its name's ending says in which format: `.csv`, `.tfrecord`, each also with `.gz`, or
-            `.parquet`.
-        overwrite: whether it may replace a file.
+        to: the file to write. Its extension sets the format: `.csv`, `.csv.gz`, `.tfrecord`, `.tfrecord.gz`
+            or `.parquet`.
+        overwrite: whether to replace an existing file.
 
     Raises:
-        UserError: when the run is not finished, the name has no such ending, is one of a file of the run, or
-            there is a file already.
+        UserError: when the run is not finished, the extension is unknown, the name belongs to the run, or
+            the file exists.
         StorageError: when files of the run are missing or damaged, or the file cannot be written.
     """
     kind = format_of(to)
@@ -89,7 +89,7 @@ def export_rows(place: str, to: str, *, overwrite: bool = False) -> Exported:
 
 
 def _refuse_own_file(place: str, run: PastRun) -> None:
-    """Raise UserError for a file among those of the run: it would replace one, or fail `verify`."""
+    """Raise UserError for a path inside the run's output: it could replace a file, or fail `verify`."""
     top = open_folder(run.place)
     if place.startswith(tuple(f"{top.at(each)}/" for each in FOLDERS)):
         raise UserError(
@@ -115,7 +115,7 @@ def _write(run: PastRun, definitions: Sequence[Column], write: Any) -> int:
 
 
 def run_rows(run: PastRun, definitions: Sequence[Column]) -> Iterator[Columns]:
-    """Yield all rows of a run, some thousand at a time, in the order of `export_rows`.
+    """Yield all rows of a run, a few thousand at a time, in the order of `export_rows`.
 
     Raises:
         StorageError: when files of the run are missing or damaged.
@@ -131,12 +131,12 @@ def run_rows(run: PastRun, definitions: Sequence[Column]) -> Iterator[Columns]:
 
 
 def _ordered(files: Sequence[PastListingFile], output: OutputFolder) -> list[PastListingFile]:
-    """Return the files in the order of the listing: those of key ranges are named by digests."""
+    """Return the files in the order of the listing. Files of key ranges have digests as names."""
     index = read_index(output)
     ranges = index.ranges if index is not None and not index.buckets else ()
     names = (item.file for keys in ranges for item in read_range_items(output, keys))
     places = {name: place for place, name in enumerate(dict.fromkeys(names))}
-    # What the launcher listed comes first, by number.
+    # The launcher's files come first, by number.
     return sorted(files, key=lambda file: (places.get(file.name, -1), file.name))
 
 
@@ -154,7 +154,7 @@ def _file_rows(
 
 
 def _sorted(rows: Iterable[Columns], definitions: Sequence[Column]) -> Iterator[Columns]:
-    """Yield rows by `image`."""
+    """Yield rows sorted by `image`."""
     held = SortedRows()
     for some in rows:
         lists = [each.tolist() if isinstance(each, np.ndarray) else each for each in some.values()]

@@ -29,13 +29,13 @@ LOG_SECONDS: Final = 10.0
 _JOIN_SECONDS: Final = 1.0
 
 _CLOCK_INTERVAL = 1_000
-"""Images between two looks at the clock."""
+"""Number of images between two checks of the clock."""
 
 
 def show_listing(images: Iterable[ListedImage], *, expected: int | None = None) -> Iterator[ListedImage]:
-    """Pass images on while they are listed; show their number, their rate and, if expected, the time left.
+    """Yield images unchanged and show their number and rate, and the time left if a total is expected.
 
-    A bar on a terminal or in a notebook, a plain line every ten seconds elsewhere.
+    Shows a bar on a terminal or in a notebook, and a plain line every ten seconds elsewhere.
     """
     if shows_bar():
         yield from progress_bar(images, total=expected, unit=" images", desc="listing")
@@ -54,16 +54,17 @@ def show_listing(images: Iterable[ListedImage], *, expected: int | None = None) 
 
 
 class Progress:
-    """Context manager that shows images done, their total and rate, and the time left.
+    """Context manager that shows the images done, the total, the rate and the time left.
 
-    A bar on a terminal or in a notebook, a plain line every ten seconds elsewhere. It counts the statistics
-    records in the output folder. While workers still list, the total is what has been listed so far.
+    Shows a bar on a terminal or in a notebook, and a plain line every ten seconds elsewhere. Progress is the
+    number of statistics records in the output folder. While workers still list, the total is the number of
+    images listed so far.
 
-    `adds_items` tells by name which listing files hold work items that workers add; `began` is when the first
-    item started, by `time.monotonic`. A `watchdog` is shown the progress, and may stop the run.
+    `adds_items` returns by name whether a listing file has work items added by workers. `began` is the
+    `time.monotonic` at which the first item started. A `watchdog` sees the progress and may stop the run.
 
     Raises:
-        WorkerError: at the end, when the watchdog has stopped the run.
+        WorkerError: on exit, if the watchdog stopped the run.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Progress:
         self._waiting = {record_name(item.digest): item.images for item in items}
         self._seen: set[str] = set()
         self._total, self._done = sum(self._waiting.values()), 0
-        # Work items end in bursts, so the rate is the overall mean instead of a moving average.
+        # Work items finish in bursts, so the rate is the overall mean instead of a moving average.
         self._bar = progress_bar(total=self._total, unit=" images", desc=verb, smoothing=0)
         if not self._bar.disable:
             self._bar.start_t -= time.monotonic() - self._started
@@ -99,7 +100,7 @@ class Progress:
     def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
         self._stop.set()
         while self._thread.is_alive():
-            self._output.interrupt()  # it may wait for a store
+            self._output.interrupt()  # the thread may be waiting for a store
             self._thread.join(_JOIN_SECONDS)
         self._bar.close()
         if self._watchdog and failed:
@@ -108,14 +109,14 @@ class Progress:
     def _watch(self) -> None:
         printed = self._started
         while not self._stop.wait(self._poll):
-            # It passes, or the run meets it, too, and reports it.
+            # The error is temporary, or the run hits it too and reports it.
             with contextlib.suppress(StorageError):
                 self._update()
             if self._bar.disable and not is_quiet() and time.monotonic() - printed >= LOG_SECONDS:
                 printed = time.monotonic()
                 print(self._line(printed - self._started), file=sys.stderr, flush=True)
             if self._watchdog:
-                # What workers list, or join with earlier runs, is progress too.
+                # Listing and joining by workers is progress too.
                 done = f"{self._done:,} of {self._total:,} images are done"
                 self._watchdog.look((self._done, len(self._seen)), done)
 

@@ -1,6 +1,6 @@
-"""Signs manifests with a private key, and checks their signatures with the public one: Ed25519, in PEM files.
+"""Signs manifests and checks their signatures: Ed25519, with keys in PEM files.
 
-A signature is a file of its own beside the manifest, over its bytes, so that `openssl` can check it too.
+A signature covers the manifest's bytes and is a separate file next to it, so that `openssl` can check it too.
 """
 
 import os
@@ -20,7 +20,7 @@ PASSPHRASE = "DIGITMILL_SIGN_PASSPHRASE"
 
 
 class Signer:
-    """A private key. It stays in the launcher's memory."""
+    """A private key, which stays in the launcher's memory."""
 
     def __init__(self, pem: bytes, passphrase: str | None) -> None:
         from cryptography.exceptions import UnsupportedAlgorithm
@@ -29,7 +29,7 @@ class Signer:
 
         try:
             key = load_pem_private_key(pem, None if passphrase is None else passphrase.encode())
-        except TypeError:  # encrypted without a pass phrase, or the other way round
+        except TypeError:  # the key is encrypted but there is no pass phrase, or the reverse
             if passphrase is None:
                 _refuse("the private key is encrypted", f"put its pass phrase into {PASSPHRASE}")
             key = load_pem_private_key(pem, None)
@@ -42,10 +42,10 @@ class Signer:
 
     @classmethod
     def load(cls, path: pathlib.Path | None) -> Self | None:
-        """Return the key in a file; None without one. Child processes do not inherit its pass phrase.
+        """Load a key from a file; None without a path. Child processes do not inherit its pass phrase.
 
         Raises:
-            UserError: when it cannot be used. The text does not name the file.
+            UserError: when the key cannot be used. The message does not name the file.
         """
         if path is None:
             return None
@@ -59,11 +59,11 @@ class Signer:
         raise TypeError("a private key does not leave its process")
 
     def write(self, output: OutputFolder, data: bytes) -> None:
-        """Write the signature of a manifest that is written next."""
+        """Write the signature of a manifest that is about to be written."""
         output.replace(manifest.SIGNATURE, self._key.sign(data))
 
     def check(self, output: OutputFolder) -> None:
-        """Raise UserError unless the finished run in an output is signed with this key."""
+        """Raise UserError unless this key signed the finished run in an output."""
         problem = _problem(output, output.read(manifest.FILE), self._key.public_key())
         if problem:
             raise UserError(
@@ -74,19 +74,19 @@ class Signer:
 
 
 def write_manifest(output: OutputFolder, data: bytes, signer: Signer | None) -> None:
-    """Write a manifest, and before it its signature: a run without a manifest is not finished."""
+    """Write the signature, then the manifest: a run without a manifest is not finished."""
     if signer is not None:
         signer.write(output, data)
     elif output.exists(manifest.SIGNATURE):
-        output.delete(manifest.SIGNATURE)  # of a launcher that was killed before it wrote its manifest
+        output.delete(manifest.SIGNATURE)  # left by a launcher that was killed before it wrote its manifest
     output.replace(manifest.FILE, data)
 
 
 def check_signature(output: OutputFolder, data: bytes, key: str | os.PathLike[str]) -> str:
-    """Return what is wrong with the signature of a manifest; empty when it was signed with the key's pair.
+    """Return what is wrong with a manifest's signature; empty if it matches the public key in a file.
 
     Raises:
-        UserError: when the file holds no public key.
+        UserError: when the file does not contain a public key.
     """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -120,5 +120,5 @@ def _problem(output: OutputFolder, data: bytes, key: "Ed25519PublicKey") -> str:
 
 
 def _refuse(problem: str, hint: str) -> NoReturn:
-    # Its path is nobody's business, and messages end in logs.
+    # Messages end up in logs, which must not reveal the key's path.
     raise UserError(problem, value="--sign", hint=hint) from None

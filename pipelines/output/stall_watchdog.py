@@ -1,4 +1,4 @@
-"""Notices that a run on other processes makes no progress: reports it, more and more rarely, and stops it."""
+"""Detects a run in other processes that makes no progress: reports it at growing intervals, and stops it."""
 
 import sys
 import time
@@ -11,16 +11,16 @@ from digitmill.commands.stop_signals import stop_verb
 from schemas.errors import WorkerError, sentences
 
 STALL_SECONDS: Final = 600.0
-"""Time without progress after which a run says so, in seconds; it says it again whenever the time doubles."""
+"""Seconds without progress until a stall is reported; reported again whenever the time doubles."""
 
 
 class Watchdog:
-    """Looks at the progress of a run from time to time; reports a stall, and may stop the run.
+    """Checks the progress of a run from time to time; reports a stall and may stop the run.
 
     Args:
-        runner: describes whether the runner and its workers answer, when asked.
-        stop_after: seconds without progress after which the run stops; None for never.
-        clock: the time in seconds.
+        runner: returns a sentence on whether the runner and its workers respond.
+        stop_after: seconds without progress after which the run is stopped; None for never.
+        clock: returns the time in seconds.
     """
 
     def __init__(
@@ -38,10 +38,10 @@ class Watchdog:
         self._stopped_after: float | None = None
 
     def look(self, state: Hashable, done: str) -> None:
-        """Compare the state with the one before.
+        """Compare the state with the previous one.
 
         Args:
-            state: differs from the one before if there was any progress.
+            state: differs from the previous state if there was any progress.
             done: how much is done, in words.
         """
         now = self._clock()
@@ -58,7 +58,7 @@ class Watchdog:
             self._report(still, done)
 
     def check(self) -> None:
-        """Raise WorkerError if the run was stopped because of what was seen."""
+        """Raise WorkerError if the watchdog stopped the run."""
         if self._stopped_after is not None:
             raise WorkerError(
                 f"the runner has made no progress for {_duration(self._stopped_after)}",
@@ -69,11 +69,11 @@ class Watchdog:
     def _report(self, still: float, done: str) -> None:
         known = sentences(f"no progress for {_duration(still)}", done, self._runner())
         advice = "Look into the logs of the runner and its workers. Ctrl-C keeps what is done for --resume."
-        tqdm.write(f"{known} {advice}", file=sys.stderr)  # beside the bar, if there is one
+        tqdm.write(f"{known} {advice}", file=sys.stderr)  # does not break a progress bar
 
 
 def watchdog_for(runner: Callable[[], str] | None, minutes: float | None) -> Watchdog | None:
-    """Return the watchdog of a runner, which stops after minutes if they are given; None without a runner."""
+    """Return the watchdog of a runner that stops the run after `minutes`, if given; None without a runner."""
     if runner is None:
         return None
     return Watchdog(runner, stop_after=None if minutes is None else 60 * minutes)

@@ -18,7 +18,7 @@ class Summary:
 
     Attributes:
         place: the output folder.
-        was_finished: whether the run had finished before this command resumed it.
+        was_finished: whether the run was finished already when this command resumed it.
     """
 
     place: str
@@ -33,7 +33,7 @@ class Summary:
         return ExitCode.GATE_TRIPPED if self.manifest.tripped else ExitCode.OK
 
     def as_data(self) -> dict[str, Any]:
-        """Return the manifest and the place of the output as JSON data."""
+        """Return the manifest and the output's location as JSON data."""
         return {"output": self.place, **json.loads(self.manifest.to_json())}
 
     def table(self) -> str:
@@ -43,7 +43,7 @@ class Summary:
         return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items())
 
     def rows(self) -> dict[str, str]:
-        """Return what there is to say, by its name."""
+        """Return the lines of the summary, as values by name."""
         first, *_ = parse_formats(self.manifest.options.get("format"))
         rows = {
             "resumed": "nothing to do, the run had finished before" if self.was_finished else None,

@@ -1,4 +1,4 @@
-"""Verifies a finished output: reads every file again and compares it with the manifest."""
+"""Verifies a finished output: rereads every file and compares it with the manifest."""
 
 import collections
 import contextlib
@@ -44,18 +44,18 @@ from schemas.layout import (
 from schemas.manifest import Manifest, Part
 
 _COUNTED: Final = ("scored", "accepted", "labeled", "right", "agreed", "challenger_right", "not_digits")
-"""Counts that are both in the manifest and in each statistics record."""
+"""Counts that both the manifest and each statistics record have."""
 
 MAX_FINDINGS: Final = 20
-"""Findings that are printed; further ones are only counted."""
+"""Maximum number of findings to print; further ones are only counted."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Verification:
-    """Result of a verification: what was read, and one line for each difference.
+    """Result of a verification: what was read, and one line per difference.
 
     Attributes:
-        signature: what is known about the manifest's signature; empty if it has none.
+        signature: result of checking the manifest's signature; empty if it has none.
     """
 
     place: str
@@ -95,14 +95,17 @@ class Verification:
 
 
 def verify(output: OutputFolder, *, key: str | os.PathLike[str] | None = None) -> Verification:
-    """Read every file that the manifest names, and count again. Shows progress on a terminal.
+    """Read every file that the manifest names and recount. Shows progress on a terminal.
 
-    0. With a public `key`, the manifest is signed with its private half. If not, nothing it names is read.
-    1. Each part has its digest, its size and its number of rows.
-    2. There are no other files in the output's folders.
-    3. Each listed image is in the rows or the failures of its work item, once, and no other image is.
-    4. Each row is the same in all formats of the run, and the records have their counts.
-    5. The work items add up to the counts of the manifest, and their failures are those in the report.
+    Checks that:
+
+    0. With a public `key`, the manifest is signed with the matching private key. If not, no other file is
+       read.
+    1. Each part has the digest, size and number of rows that the manifest says.
+    2. The output's folders contain no other files.
+    3. Each listed image appears exactly once in the rows or failures of its work item, and no other image.
+    4. Each row is the same in all formats, and the counts of each record match its rows.
+    5. The work items add up to the manifest's counts, and their failures match the report's.
 
     Raises:
         UserError: when there is no finished run.
@@ -120,20 +123,20 @@ def verify(output: OutputFolder, *, key: str | os.PathLike[str] | None = None) -
         findings = list(itertools.chain.from_iterable(_check_part(reading, part) for part in found.parts))
         findings += (f"{name}: not named by the manifest" for name in sorted(_extra(output, parts)))
         if not findings:
-            # Damage is reported once: outcomes are only counted in intact files.
+            # Count outcomes only in intact files, so that damage is reported once.
             findings += _check_outcomes(reading, found)
     size = sum(part.bytes for part in found.parts)
     return Verification(output.place, found, len(parts) + 1 + signed, size, tuple(findings), signature)
 
 
 class _Reading:
-    """Reads an output's files, with a progress bar."""
+    """Reads files of an output, with a progress bar."""
 
     def __init__(self, output: OutputFolder, found: Manifest) -> None:
         self.output = output
         predictions = sum(part.bytes for part in found.parts if part.name.startswith(f"{PREDICTIONS}/"))
         self._bar = progress_bar(
-            # Rows are read once for their digest and once to be compared.
+            # Rows are read twice: for their digest and for the comparison.
             total=sum(part.bytes for part in found.parts) + predictions,
             unit="B",
             unit_scale=True,
@@ -192,7 +195,7 @@ def _check_part(output: _Reading, part: Part) -> Iterator[str]:
 
 
 def _rows(name: str, data: bytes) -> int | None:
-    """Return the number of records in a file; None for one that has none."""
+    """Return the number of records in a file; None for a file without records."""
     return None if format_of(name) is None else count_rows_of(name, data)
 
 
@@ -240,7 +243,7 @@ def _check_outcomes(output: _Reading, found: Manifest) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _damage(name: str) -> Iterator[list[str]]:
-    """Context manager that yields a list, which gets a line when what is read is damaged under its digest."""
+    """Context manager that catches the error of a damaged file; yields a list that gets its finding."""
     found: list[str] = []
     try:
         yield found
@@ -249,7 +252,7 @@ def _damage(name: str) -> Iterator[list[str]]:
 
 
 def _check_counts(found: Manifest, totals: collections.Counter[str]) -> Iterator[str]:
-    """Compare the sums of the records with the counts of the manifest."""
+    """Compare the sums over the records with the counts of the manifest."""
     challenged = ("agreed", "challenger_right") if found.challenger else ()
     named = ("accepted", "labeled", "right", "skipped_failed", *challenged)
     expected = dataclasses.asdict(found.counts) | {name: getattr(found, name) for name in named}
@@ -285,12 +288,12 @@ def _check_item(
     found = rows.images(output.read) if not unknown else ()
     images = itertools.chain((failure.image for failure in record.failures), found)
     if item.may_be_archive:
-        # Of names without number only digests are held.
+        # The number of names is unbounded, so keep only their digests.
         names = NameCounts()
         for image in images:
             if names.add(image.encode()) == 2:
                 yield f"{image}: 2 outcomes"
-            # An archive's own name, or that of a member.
+            # The name must be the archive's own, or a member's.
             if not f"{image}!".startswith(f"{item.images[0].uri}!"):
                 yield f"{image}: outcome, but not listed"
         outcomes: collections.Counter[str] = collections.Counter()
@@ -304,7 +307,7 @@ def _check_item(
 
 
 def _check_owners(listed: Set[str], outcomes: Set[str]) -> Iterator[str]:
-    """Compare the listed files with the outcomes: each has one by its own name, or one for each page."""
+    """Check that each listed file has one outcome under its own name, or one per page."""
     pages: dict[str, set[int]] = {}
     for image in outcomes - listed:
         file, page = split_page(image)

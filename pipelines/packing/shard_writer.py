@@ -34,9 +34,9 @@ def shard_name(digest: str) -> str:
 
 
 def shards(images: Sequence[ListedImage], *, shard_bytes: float) -> Iterator[WorkItem]:
-    """Yield work items of about equal size that hold every image once, in order.
+    """Yield work items of about equal size with every image once, in order.
 
-    None is larger than `shard_bytes`, unless it holds one image alone.
+    No item is larger than `shard_bytes`, unless it has only one image.
     """
     sizes = [max(0, image.size) + len(image.uri) + _RECORD_BYTES for image in images]
     for start, end in _equal_cuts(sizes, most=shard_bytes):
@@ -78,7 +78,7 @@ class PackedItem:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote; raise ValueError when the text is no such record."""
+        """Parse the output of `to_json`; raise ValueError when the text is not a record."""
         return decode(cls, parse_json(text), what="a record of a packed work item")
 
 
@@ -136,7 +136,7 @@ def read_packed(item: WorkItem, output: OutputFolder) -> PackedItem:
     """Read the record of a work item and check that it accounts for every image.
 
     Raises:
-        UnreconciledError: when it is missing or does not.
+        UnreconciledError: when the record is missing or does not account for every image.
     """
     name = statistics_name(item.digest)
     try:

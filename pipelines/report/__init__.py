@@ -1,8 +1,7 @@
 """The report of a scoring run: one HTML page, and the CSV and PNG files below `reports/`.
 
-Everything in it is computed from a run's merged statistics and its manifest, so that the report of a
-finished run can be rebuilt at any time. Charts, galleries, class metrics and drift against other runs
-each have a module.
+The report is computed from a run's merged statistics and its manifest, so the report of a finished run can
+be rebuilt at any time. Charts, galleries, class metrics and drift against other runs each have a module.
 """
 
 __all__ = [

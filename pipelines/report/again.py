@@ -1,4 +1,4 @@
-"""Commands of the run report, to be pasted into a shell: what one does with a finished run."""
+"""Shell commands in the run report: what to do with a finished run."""
 
 import re
 import shlex
@@ -13,11 +13,11 @@ _SWITCHES: Final = ("--resume", "--retry-failures")
 
 
 def commands(manifest: Manifest) -> dict[str, str]:
-    """Return the commands by their titles; none for runs of versions that recorded none.
+    """Return the commands by title; empty for runs of versions that did not record their command.
 
-    Each begins in the folder that the run was started in, so that relative paths mean the same.
+    Each command first changes to the folder in which the run was started, so that relative paths work.
     """
-    # $'...' is how a name with line breaks is written, which `shlex` does not know.
+    # Names with line breaks are written as $'...', which `shlex` cannot parse.
     words = [] if "$'" in manifest.command else shlex.split(manifest.command)
     output = _value(words, "--output")
     if not output:
@@ -45,7 +45,7 @@ def _named(manifest: Manifest, words: Sequence[str], output: str) -> Iterator[tu
 
 
 def has_review(manifest: Manifest) -> bool:
-    """Return whether `digitmill review` shows anything of a run: images for review, fields, or an audit."""
+    """Whether `digitmill review` has anything to show: images for review, fields, or an audit."""
     impossible = manifest.fields is not None and manifest.fields.invalid > 0
     return manifest.counts.scored > manifest.accepted or impossible or bool(manifest.options.get("audit"))
 
@@ -65,7 +65,7 @@ def _value(words: Sequence[str], flag: str) -> str:
 
 
 def _without(words: Sequence[str], values: Sequence[str], switches: Sequence[str]) -> Iterator[str]:
-    """Yield words without some flags, and without what follows those that take a value."""
+    """Yield the words without the given flags: `values` are followed by a value, `switches` are not."""
     rest = iter(words)
     for word in rest:
         if word in values:

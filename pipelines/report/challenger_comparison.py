@@ -1,4 +1,4 @@
-"""Compares a model with its challenger on labeled images: a sign test on those that only one has right."""
+"""Compares a model with its challenger: a sign test on the labeled images that only one gets right."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from schemas.model.accuracy import wilson
 
 @dataclasses.dataclass(frozen=True)
 class ChallengerComparison:
-    """Labeled images by which of the two models is right: both, only one of them, or neither."""
+    """Counts of labeled images on which both models are right, only one is, or neither."""
 
     both: int
     model: int
@@ -20,7 +20,7 @@ class ChallengerComparison:
 
     @classmethod
     def of(cls, cells: Iterable[Agreement]) -> Self:
-        """Count images from the pairs of digits that the models gave."""
+        """Count images from the models' pairs of predicted digits."""
         both = model = challenger = neither = 0
         for cell in cells:
             if cell.digit == cell.challenger_digit:
@@ -34,13 +34,13 @@ class ChallengerComparison:
 
     @property
     def labeled(self) -> int:
-        """All labeled images."""
+        """Number of labeled images."""
         return self.both + self.model + self.challenger + self.neither
 
     def verdict(self) -> str:
-        """Return a sentence that says which model is better, if the difference is significant.
+        """Return a sentence on which model is better, if the difference is significant.
 
-        Equally good models would each win half of the images that only one of them has right.
+        Null hypothesis: of the images that only one model gets right, each model gets half.
         """
         decided = self.model + self.challenger
         if not decided:

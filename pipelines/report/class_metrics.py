@@ -15,14 +15,14 @@ from pipelines.statistics.tallies import Tally, TallyAdder, sum_tallies
 from schemas.digit import CLASSES
 
 MAX_FOLDERS: Final = 200
-"""Folders on the page."""
+"""Maximum number of folders on the page."""
 
 MAX_LISTED: Final = 65_536
-"""Folders in `summary.csv`; beyond, the others are summed up."""
+"""Maximum number of folders in `summary.csv`; the others are summed up."""
 
 _ALL: Final = -1
 _FAILED: Final = -1
-"""In place of a digit."""
+"""Stands for a digit in counts of failed images."""
 
 DIGITS_HEADER: Final = (
     "digit", "predicted", "labeled", "right", "precision", "recall", "f1", "mean_confidence", "accepted"
@@ -32,7 +32,7 @@ DIGITS_HEADER: Final = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DigitMetrics(ClassRates):
-    """Metrics of one digit, with the mean confidence of the images predicted as it; None without any."""
+    """Metrics of one digit. The mean confidence of images predicted as this digit is None without any."""
 
     digit: int
     predicted: int
@@ -40,7 +40,7 @@ class DigitMetrics(ClassRates):
     confidence: float | None
 
     def cells(self, *, labeled: bool, scored: int) -> Iterator[Cell]:
-        """Yield the cells of the digit's row on the page, as `digit_columns` titles them."""
+        """Yield the cells of the digit's row on the page, under the titles of `digit_columns`."""
         yield str(self.digit), self.digit
         yield count_cell(self.predicted)
         yield _ratio_cell(self.predicted, scored)
@@ -58,7 +58,7 @@ class DigitMetrics(ClassRates):
 
 @dataclasses.dataclass(frozen=True)
 class FolderMetrics:
-    """Metrics of one folder: its URI, failed images, and counts of the scored ones by digit."""
+    """Metrics of one folder: its URI, number of failed images, and counts of scored images by digit."""
 
     folder: str
     failed: int
@@ -75,7 +75,7 @@ class FolderMetrics:
         return self.failed + self.tally.review + self.tally.wrong
 
     def cells(self, *, labeled: bool) -> Iterator[Cell]:
-        """Yield the cells of the folder's row on the page, as `folder_columns` titles them."""
+        """Yield the cells of the folder's row on the page, under the titles of `folder_columns`."""
         tally, mean = self.tally, self.tally.mean_confidence
         yield readable(self.folder), None
         yield count_cell(tally.images + self.failed)
@@ -90,14 +90,14 @@ class FolderMetrics:
 
 @dataclasses.dataclass(frozen=True)
 class FolderSurvey:
-    """Metrics of the folders of a run, and the sums over all of them.
+    """Metrics of a run's folders, and the sums over all of them.
 
     Attributes:
         digits: counts of the images of each predicted digit, in order.
         everything: counts of all scored images.
-        count: number of the folders.
-        listed: metrics of the folders, sorted by name: all, or the `MAX_LISTED` that most need attention.
-        others: sums over the folders that are not listed; None if all are.
+        count: number of folders.
+        listed: metrics of all folders, or of the `MAX_LISTED` that most need attention, sorted by name.
+        others: sums over the folders that are not listed; None if all are listed.
     """
 
     digits: tuple[Tally, ...]
@@ -107,11 +107,11 @@ class FolderSurvey:
     others: FolderMetrics | None = None
 
     def worst(self) -> list[FolderMetrics]:
-        """Return the folders that most need attention, worst first; no more than fit on the page."""
+        """Return the folders that most need attention, worst first, at most `MAX_FOLDERS`."""
         return sorted(self.listed, key=_by_attention)[:MAX_FOLDERS]
 
     def note(self) -> str:
-        """Return a sentence that says which folders the page leaves out; empty if none."""
+        """Return a sentence on the folders that the page leaves out; empty if there are none."""
         if self.count <= MAX_FOLDERS:
             return ""
         start = f"{MAX_FOLDERS:,} of {self.count:,} folders; "
@@ -121,11 +121,11 @@ class FolderSurvey:
 
 
 _Ranked = tuple[int, str, FolderMetrics]
-"""A folder after its rank, which is computed once: folders are sorted again and again."""
+"""A folder with its rank, which is stored because folders are sorted repeatedly."""
 
 
 def survey_folders(statistics: RunStatistics) -> FolderSurvey:
-    """Return the metrics of the folders of a run; memory holds those of `MAX_LISTED` folders."""
+    """Return the metrics of a run's folders. Memory holds about `MAX_LISTED` folders at a time."""
     sums, others, count, others_failed = TallyAdder(), TallyAdder(), 0, 0
     sums.add(Tally("", digit, 0, 0.0) for digit in (_ALL, *range(CLASSES)))
     kept: list[_Ranked] = []
@@ -149,7 +149,7 @@ def survey_folders(statistics: RunStatistics) -> FolderSurvey:
 
 
 def _fold(kept: list[_Ranked], others: TallyAdder) -> int:
-    """Add the folders beyond `MAX_LISTED` up in `others`; return how many images failed in them."""
+    """Move the folders beyond `MAX_LISTED` into the sums `others`; return their number of failed images."""
     if len(kept) <= MAX_LISTED:
         return 0
     kept.sort()

@@ -1,8 +1,8 @@
 """Data drift of a run against a reference: population stability indices, and sentences that explain them.
 
-An index counts by what it exceeds chance: with ten images nearly anything may be chance, with ten million
-nothing is. Then a shift is what is large enough to matter. An index below 0.1 is commonly called stable, one
-from 0.25 on a large shift.
+The reported index is the part that exceeds chance: with ten images nearly any difference may be chance, with
+ten million none is. A shift must then be large enough to matter. By convention, an index below 0.1 is stable,
+and one of 0.25 or more is a large shift.
 """
 
 import csv
@@ -28,7 +28,7 @@ from schemas.model.model_card import CONFIDENCE_SAMPLE, HISTOGRAM_BINS, ModelCar
 SLIGHT, MODERATE, LARGE = 0.001, 0.1, 0.25
 
 FALSE_ALARMS: Final = 0.01
-"""Probability that images without drift get any shift, over all measures together."""
+"""Probability of reporting any shift for images without drift, over all measures together."""
 
 DISTRIBUTIONS_HEADER: Final = ("measure", "low", "high", "count")
 """Columns of `distributions.csv`."""
@@ -42,7 +42,7 @@ MEASURE_NAMES: Final = {
     "horizontal_edges": "horizontal edges",
     "vertical_edges": "vertical edges",
 }
-"""Measures of `Distributions`, and what the report calls them."""
+"""Measures of `Distributions`, and their names in the report."""
 
 _BINS: Final = {
     "digits": (CLASSES, CLASSES),
@@ -50,14 +50,15 @@ _BINS: Final = {
     "gray_levels": (255, HISTOGRAM_BINS),
     **{measure: (upper, INK_BINS) for measure, upper in UPPER_BOUNDS.items()},
 }
-"""Measures of `Distributions`, where their last bin ends, and the number of their bins."""
+"""Measures of `Distributions`, with the upper end of the last bin and the number of bins."""
 
 _INK_GROUPS: Final = 5
-"""Groups of bins that the index of an ink measure is over, with about equal shares of the reference."""
+"""Number of groups of bins for the index of an ink measure; each has about the same reference share."""
 
 _CONFIDENCE_GROUPS: Final = (*(0,) * 10, *(1,) * 6, *(2,) * 3, 3)
-"""Groups of bins that the index of confidences is over: to 0.5, 0.8, 0.95 and 1. A good model leaves all bins
-but the last nearly empty, so that what chance does in each would hide a shift."""
+"""Group of each bin for the index of confidences; the groups end at 0.5, 0.8, 0.95 and 1.
+
+A good model leaves all bins but the last nearly empty; ungrouped, chance in each bin would hide a shift."""
 
 
 class Shift(enum.StrEnum):
@@ -76,10 +77,10 @@ class Distributions:
 
     Attributes:
         images: number of images.
-        digits: by class, predicted or, of a training set, true; counts or shares.
-        confidences: by bin of equal width over [0, 1].
-        gray_levels: pixels by bin of equal width over [0, 255]; all zero where they are not known.
-        ink: by what their ink looks like; all zero where it is not known.
+        digits: counts or shares by predicted class, or by true class for a training set.
+        confidences: images in equal-width bins over [0, 1].
+        gray_levels: pixels in equal-width bins over [0, 255]; all zero if unknown.
+        ink: histograms of ink statistics; all zero if unknown.
     """
 
     images: int
@@ -98,10 +99,10 @@ class Distributions:
 
     @classmethod
     def from_card(cls, card: ModelCard) -> Self:
-        """Return the distributions of a model's training set, or of the images that it was calibrated on."""
+        """Return the distributions of a model's training set, or of the images it was calibrated on."""
         known = card.recalibration or card
         images = sum(known.class_counts)
-        # Training counts confidences of a sample; calibration of all its images.
+        # Training counts the confidences of a sample, calibration those of all its images.
         sampled = images if card.recalibration else min(images, CONFIDENCE_SAMPLE)
         return cls(
             images,
@@ -121,7 +122,7 @@ class Distributions:
 
     @classmethod
     def from_csv(cls, data: bytes) -> Self:
-        """Read `distributions.csv`; older ones say nothing about the ink.
+        """Parse `distributions.csv`; older files have no ink measures.
 
         Raises:
             ValueError: when the columns, a measure or the number of bins is wrong.
@@ -149,9 +150,8 @@ class Drift:
 
     Attributes:
         measure: field of `Distributions`.
-        index: by how much the population stability index exceeds the chance level, at least 0; None where
-            one side is not known.
-        chance_level: what it does not exceed without drift, in all but very few runs.
+        index: population stability index minus the chance level, at least 0; None if one side is unknown.
+        chance_level: the index that runs without drift very rarely exceed.
     """
 
     measure: str
@@ -160,7 +160,7 @@ class Drift:
 
     @property
     def shift(self) -> Shift:
-        """Interpretation of the index; unknown where even a moderate shift could be chance."""
+        """Interpretation of the index; unknown if even a moderate shift could be chance."""
         if self.index is None:
             return Shift.UNKNOWN
         if self.index < SLIGHT:
@@ -178,7 +178,7 @@ class Drift:
 
 @dataclasses.dataclass(frozen=True)
 class DriftComparison:
-    """A run's images compared with a reference: its name, each measure's drift, and what to do about them."""
+    """Comparison of a run's images with a reference: its name, the drift of each measure, and advice."""
 
     reference: str
     drifts: tuple[Drift, ...]
@@ -186,7 +186,7 @@ class DriftComparison:
 
     @classmethod
     def of(cls, current: Distributions, reference: Distributions, *, name: str) -> Self:
-        """Compare a run's distributions with a reference's, whose name is given."""
+        """Compare a run's distributions with those of the reference called `name`."""
         drifts = measure_drift(current, reference)
         return cls(name, drifts, _summarize(drifts, current, reference, name=name))
 
@@ -197,13 +197,13 @@ class DriftComparison:
 
     @property
     def figure(self) -> float | None:
-        """The largest index of a shift; 0 where there is none, None where nothing could be compared."""
+        """The largest index of a shift; 0 without a shift, None if nothing could be compared."""
         known = [drift for drift in self.drifts if drift.index is not None]
         shifted = [drift.index or 0.0 for drift in known if drift.shift in _SHIFTS]
         return round(max(shifted, default=0.0), 6) if known else None
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
-        """Yield each measure's name, its index, and what that means; of unknown shapes of ink, one row."""
+        """Yield each measure's name, index and interpretation; unknown ink measures share one row."""
         unknown = {drift.measure for drift in self.drifts if drift.index is None}.intersection(UPPER_BOUNDS)
         for drift in self.drifts:
             if drift.measure in unknown:
@@ -215,7 +215,7 @@ class DriftComparison:
 
 
 def measure_drift(current: Distributions, reference: Distributions) -> tuple[Drift, ...]:
-    """Return the drift of each measure; without any, a shift is found with at most `FALSE_ALARMS`."""
+    """Return the drift of each measure; the probability of a false alarm is at most `FALSE_ALARMS`."""
     known = known_measures(current, reference)
     return tuple(
         _drift(HeldCounts.of(measure, current, reference), level=FALSE_ALARMS / len(known))
@@ -226,7 +226,7 @@ def measure_drift(current: Distributions, reference: Distributions) -> tuple[Dri
 
 
 def known_measures(current: Distributions, reference: Distributions) -> list[str]:
-    """Return the measures that both sides know."""
+    """Return the measures that are known on both sides."""
     return [
         measure
         for measure in _BINS
@@ -236,10 +236,10 @@ def known_measures(current: Distributions, reference: Distributions) -> list[str
 
 @dataclasses.dataclass(frozen=True)
 class HeldCounts:
-    """Counts of a measure as they are held against each other: by groups of bins.
+    """Counts of one measure on both sides, by group of bins.
 
     Attributes:
-        sizes: numbers of images.
+        sizes: numbers of images of both sides.
     """
 
     measure: str
@@ -249,8 +249,8 @@ class HeldCounts:
 
     @classmethod
     def of(cls, measure: str, current: Distributions, reference: Distributions) -> Self:
-        """Group the counts of a measure that both sides know."""
-        # Of gray levels, images are drawn, too: pixels of one image are alike, so this errs towards no drift.
+        """Group the counts of a measure that is known on both sides."""
+        # For gray levels too, the sample size is the number of images: pixels of an image are correlated.
         mine, others = current.counts(measure), reference.counts(measure)
         if measure in UPPER_BOUNDS or measure == "confidences":
             ink = measure != "confidences"
@@ -259,11 +259,11 @@ class HeldCounts:
         return cls(measure, mine, others, (current.images_of(measure), reference.images_of(measure)))
 
     def index(self) -> float:
-        """Return the population stability index, chance included."""
+        """Return the population stability index, including the effect of chance."""
         return population_stability_index(self.current, self.reference, sizes=self.sizes)
 
     def chance(self, level: float) -> float:
-        """Return what the index exceeds by chance with probability `level`."""
+        """Return the value that the index exceeds by chance with probability `level`."""
         return chance_bound(self.current, self.reference, sizes=self.sizes, level=level)
 
 
@@ -273,11 +273,11 @@ def _drift(held: HeldCounts, *, level: float) -> Drift:
 
 
 _SHIFTS: Final = (Shift.LARGE, Shift.MODERATE, Shift.SLIGHT)
-"""What there is something to say about, most severe first."""
+"""Shifts to report, most severe first."""
 
 
 def most_severe(drifts: Sequence[Drift]) -> Shift:
-    """Return the most severe shift of those that are known."""
+    """Return the most severe known shift; unknown if there is none."""
     shifts = {drift.shift for drift in drifts}
     return next((shift for shift in (*_SHIFTS, Shift.STABLE) if shift in shifts), Shift.UNKNOWN)
 
@@ -305,7 +305,7 @@ def _summarize(
 
 
 _MOST_NAMED: Final = 3
-"""Measures in a summary: those of the most severe shift with the largest indices."""
+"""Maximum number of measures in a summary: the largest indices of the most severe shift."""
 
 _RANGES: Final = {
     Shift.SLIGHT: f"more than chance explains and below {MODERATE}",

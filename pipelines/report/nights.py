@@ -1,4 +1,4 @@
-"""Nights at a glance: one page of several scoring runs, from their manifests alone."""
+"""Overview of several nights: one page about many scoring runs, made from their manifests."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
@@ -20,21 +20,21 @@ from schemas.model.accuracy import Accuracy
 
 @dataclasses.dataclass(frozen=True)
 class Night:
-    """What the page says about one run: a few numbers of its manifest.
+    """What the page says about one run: a few numbers from its manifest.
 
     Attributes:
-        name: of the run's folder.
-        link: where its report is, seen from the page.
-        began: when it began, ISO 8601 in UTC.
-        over_budget: whether more images failed than it allows.
-        listed: images of the run, those that an earlier run has scored included.
+        name: name of the run's folder.
+        link: link from the page to the run's report.
+        began: when the run began, ISO 8601 in UTC.
+        over_budget: whether more images failed than the run allows.
+        listed: images of the run, including those that an earlier run has scored.
         accepted: scored images that were accepted.
         failures: failed images by code, without zeros.
-        accuracy: on the labeled images; None without any.
-        audit: what people have found in the sample of accepted images; None without an audit.
-        drift: from the model's training set, and from the previous run; None where not known.
-        seconds: wall time of the last launcher; None where not known.
-        cost: estimated; None without a price.
+        accuracy: accuracy on the labeled images; None if there are none.
+        audit: what people found in the sample of accepted images; None without an audit.
+        drift: drift from the model's training set, and from the previous run; None if unknown.
+        seconds: wall time of the last launcher; None if unknown.
+        cost: estimated cost; None without a price.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Night:
 
     @classmethod
     def of(cls, manifest: Manifest, *, name: str, link: str, audit: Audit | None = None) -> Self:
-        """Return what a run's manifest says, and its audit, if there is one."""
+        """Return the night of a run from its manifest and its audit, if there is one."""
         counts = manifest.counts
         return cls(
             name=name,
@@ -88,7 +88,7 @@ class Night:
 
     @property
     def audit_error(self) -> float | None:
-        """Share of wrong answers in the audited sample; None without an audit."""
+        """Share of wrong predictions in the audited sample; None without an audit."""
         return self.audit.error_rate if self.audit else None
 
     @property
@@ -98,7 +98,7 @@ class Night:
 
     @property
     def failed_share(self) -> float | None:
-        """Share of the images that failed, of those that were not skipped."""
+        """Share of the images that failed, not counting skipped ones."""
         tried = self.scored + self.failed
         return self.failed / tried if tried else None
 
@@ -129,15 +129,15 @@ _COLUMNS: Final[dict[str, Callable[[Night], Cell]]] = {
     "Time": lambda night: _optional(night.seconds, duration),
     "Cost": lambda night: _optional(night.cost, money),
 }
-"""Columns of the table, and the cell of each night; those that no night has are left out."""
+"""Columns of the table, with functions that return a night's cell; empty columns are left out."""
 
 
 def render_nights(nights: Nights, *, unfinished: Sequence[str] = ()) -> str:
-    """Return the page's HTML, with everything escaped.
+    """Return the page's HTML, with all texts escaped.
 
     Args:
         nights: at least one, oldest first.
-        unfinished: names of the folders of runs without a manifest.
+        unfinished: folder names of runs without a manifest.
     """
     newest = [*enumerate(nights, 1)][::-1]
     made = {title: [make(night) for _, night in newest] for title, make in _COLUMNS.items()}
@@ -193,7 +193,7 @@ def _facts(nights: Nights) -> Iterator[tuple[str, str, str]]:
 
 
 def _charts(nights: Nights) -> Iterator[Chart]:
-    """Yield a chart of each figure that at least one night has; of a single night, none."""
+    """Yield a chart of each figure that at least one night has; nothing for a single night."""
     if len(nights) > 1:
         for name, (title, reading, series) in _CHARTS.items():
             values = {label: [value(night) for night in nights] for label, value in series.items()}
@@ -238,7 +238,7 @@ _CHARTS: Final[dict[str, tuple[str, str, dict[str, Callable[[Night], float | Non
     ),
     "cost": ("Cost", "Wall time by the price of an hour.", {"cost": lambda night: night.cost}),
 }
-"""Title and reading of each chart, and its series."""
+"""Title, caption and series of each chart."""
 
 _DRAWN: Final[dict[str, Any]] = {
     "volume": {"ylabel": "images", "counts": True, "bottom": 0},

@@ -1,4 +1,4 @@
-"""Finds the runs of several nights and writes their page; one manifest at a time is in memory."""
+"""Finds the runs of several nights and writes their page, with one manifest in memory at a time."""
 
 import os
 import posixpath
@@ -19,11 +19,11 @@ from schemas.manifest import Manifest
 PAGE: Final = "nights.html"
 TABLE: Final = "nights.csv"
 FOLDER: Final = "nights-report"
-"""Default folder of the page of several places."""
+"""Default folder of the page when several places are given."""
 
 
 def is_overview(places: Sequence[str]) -> bool:
-    """Whether places are scoring runs of several nights, or a folder of such, rather than one run."""
+    """Whether places are several scoring runs, or a folder of runs, rather than one run."""
     first = open_folder(places[0])
     if _is_run(first):
         return len(places) > 1
@@ -31,10 +31,10 @@ def is_overview(places: Sequence[str]) -> bool:
 
 
 def report_nights(places: Sequence[str], *, to: str | None = None) -> str:
-    """Write the page of several nights, and return where it is.
+    """Write the page of several nights and return its location.
 
     Args:
-        places: scoring runs, or folders of such.
+        places: scoring runs, or folders of scoring runs.
         to: folder for the page; None for the folder of the runs, or `FOLDER` if there are several places.
 
     Raises:
@@ -63,7 +63,7 @@ def report_nights(places: Sequence[str], *, to: str | None = None) -> str:
 
 
 def _runs(folder: OutputFolder) -> Iterator[OutputFolder]:
-    """Yield the scoring run in a folder, or those in its sub-folders, finished or not."""
+    """Yield the scoring run in a folder, or the runs in its sub-folders, finished or not."""
     yield from [folder] if _is_run(folder) else filter(_is_run, _below(folder))
 
 
@@ -76,7 +76,7 @@ def _is_run(folder: OutputFolder) -> bool:
 
 
 def _night(run: OutputFolder, *, page: OutputFolder) -> Night | None:
-    """Return what the manifest of a run says; None where there is none."""
+    """Return the night of a run from its manifest; None without a manifest."""
     try:
         found = Manifest.from_json(run.read(manifest.FILE).decode())
     except FileNotFoundError:
@@ -96,11 +96,11 @@ def _name(place: str) -> str:
 
 
 def _link(report: str, folder: str) -> str:
-    """Return the address of a report for a page in a folder: relative where both are in one store."""
+    """Return a link from a page in a folder to a report; relative if both are in the same store."""
     places = [place_from_anywhere(place) for place in (report, folder)]
     stores = {place.split("/", 3)[2] if "://" in place else "" for place in places}
     near = len(stores) == 1
-    # In a relative address a colon would end the name of a scheme.
+    # In a relative link, a colon would be read as the end of a scheme.
     return urllib.parse.quote(
         os.fsencode(posixpath.relpath(*places) if near else places[0]), safe="/" if near else "/:"
     )

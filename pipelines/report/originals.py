@@ -1,7 +1,7 @@
-"""The images behind a page: links to them, and small pictures of those in its galleries.
+"""The original images of a page: links to them, and thumbnails of those in its galleries.
 
-The pictures are made once, when a run ends, and kept in a file of the report: input folders are emptied, and
-the page must come out the same whenever it is rebuilt.
+The thumbnails are made once, when a run ends, and kept in a file of the report: input folders may be emptied
+later, but a rebuilt page must be the same.
 """
 
 import base64
@@ -23,19 +23,19 @@ from pipelines.statistics.label_suspects import label_suspects
 from schemas.layout import ORIGINALS
 
 _MAX_BYTES: Final = 4 * 2**20
-"""Size from which an image is left out: large photographs take a tenth of a second each."""
+"""Larger images, in bytes, are left out: large photographs take a tenth of a second each."""
 
 _PLAIN: Final = (b"\x89PNG", b"\xff\xd8\xff")
-"""First bytes of PNG and JPEG, which this process decodes itself."""
+"""First bytes of PNG and JPEG files. Other formats are not decoded here."""
 
 Originals = Mapping[str, str]
-"""A WebP in base64 by the image's URI."""
+"""WebP thumbnails in base64, by image URI."""
 
 
 def find_originals(statistics: RunStatistics) -> Originals:
-    """Return pictures of the images in the galleries, of which there is a bounded number.
+    """Return thumbnails of the images in the galleries, which are few.
 
-    Only files on disk: a bucket is not asked once more. An image that is gone is left out.
+    Only reads files on disk, to save requests to buckets. Missing files are left out.
     """
     kept = [(each.image, each.png) for each in (*statistics.doubtful, *label_suspects(statistics))]
     kept += [(each.image, each.png) for each in statistics.disagreements]
@@ -52,7 +52,7 @@ def _original(uri: str, png: str) -> bytes:
         with open(path, "rb") as file:
             content = file.read(_MAX_BYTES)
     except (OSError, ValueError):
-        return b""  # gone, or the member of an archive
+        return b""  # deleted, or the member of an archive
     digit = cv2.imdecode(np.frombuffer(base64.b64decode(png), np.uint8), cv2.IMREAD_GRAYSCALE)
     if not content.startswith(_PLAIN) or digit is None:
         return b""
@@ -60,7 +60,7 @@ def _original(uri: str, png: str) -> bytes:
 
 
 def read_originals(output: OutputFolder) -> Originals:
-    """Return the pictures that a finished run has kept; none where the file is missing or damaged."""
+    """Return the thumbnails stored by a finished run; empty if the file is missing or damaged."""
     try:
         found = json.loads(output.read(ORIGINALS))
     except (FileNotFoundError, ValueError):
@@ -73,21 +73,21 @@ class ImageLinks:
     """Makes links for a page in a folder.
 
     Attributes:
-        folder: where the page is, an absolute path or a URI; empty where it is not known.
-        originals: small pictures of images, by their URI.
+        folder: folder of the page, an absolute path or a URI; empty if unknown.
+        originals: thumbnails by image URI.
     """
 
     folder: str = ""
     originals: Originals = dataclasses.field(default_factory=dict)
 
     def original(self, uri: str) -> str:
-        """Return the small picture of an image, a WebP in base64; empty where there is none."""
+        """Return the thumbnail of an image, a WebP in base64; empty if there is none."""
         return self.originals.get(uri, "")
 
     def to(self, uri: str) -> Link:
-        """Return the link to an image or a folder; an address to copy where a browser could not open it.
+        """Return the link to an image or folder, or an address to copy if a browser cannot open it.
 
-        Browsers open neither objects in buckets nor members of archives.
+        Browsers cannot open objects in buckets or members of archives.
         """
         if not uri.startswith("file://") or "!" in uri:
             return Link(address=readable(uri))
@@ -99,5 +99,5 @@ class ImageLinks:
 
     @classmethod
     def of_page_in(cls, place: str) -> Self:
-        """Return the links of a page in a folder, a path or a URI."""
+        """Return the link maker of a page in a folder, given as a path or URI."""
         return cls(place_from_anywhere(place))

@@ -32,7 +32,7 @@ from schemas.model.model_card import ModelCard
 
 
 def find_baselines(card: ModelCard | None, past: Sequence[PastRun]) -> Baselines:
-    """Return the references of a new run's report: its model's training set, and the earlier runs.
+    """Return the references for a new run's report: its model's training set and the earlier runs.
 
     Raises:
         UserError: when an audit of an earlier run cannot be read.
@@ -41,13 +41,13 @@ def find_baselines(card: ModelCard | None, past: Sequence[PastRun]) -> Baselines
 
 
 def _distributions_of_newest(run: PastRun) -> Distributions | None:
-    """Return the distributions of a run; of a merged state, those of the newest run in it."""
+    """Return the distributions of a run; for a merged state, those of its newest run."""
     place = str(run.plan.settings.get(NEWEST, run.place))
     return _read_distributions(open_folder(place), DISTRIBUTIONS)
 
 
 def _read_distributions(output: OutputFolder, name: str) -> Distributions | None:
-    """Read distributions; None where the file is missing or cannot be read."""
+    """Read distributions; None if the file is missing or cannot be read."""
     try:
         return Distributions.from_csv(output.read(name))
     except (FileNotFoundError, ValueError):
@@ -55,7 +55,7 @@ def _read_distributions(output: OutputFolder, name: str) -> Distributions | None
 
 
 def find_card(output: OutputFolder, finished: Manifest) -> ModelCard | None:
-    """Return the card of a run's model: from its output, or from the bundle if that is unchanged."""
+    """Return the card of a run's model, from the output or from the bundle if that is unchanged."""
     try:
         return ModelCard.from_json(output.read(MODEL_CARD).decode())
     except (FileNotFoundError, ValueError):
@@ -69,17 +69,17 @@ def find_card(output: OutputFolder, finished: Manifest) -> ModelCard | None:
 
 
 def rebuild_report(place: str, *, to: str | None = None, price_per_hour: float | None = None) -> str:
-    """Rebuild the report of a finished run and return where its page is.
+    """Rebuild the report of a finished run and return the location of its page.
 
     A finished output must stay as its manifest describes it: later runs refer to the manifest by its digest,
-    and `verify` checks every file. In place, the report is only repaired: missing or damaged files are
-    written again, provided that they come out the same. A report that differs, because digitmill's version
-    or the price is another, goes to a folder of its own.
+    and `verify` checks every file. So in place, the report is only repaired: missing or damaged files are
+    written again if the result is the same. A report that differs, because of another digitmill version or
+    price, needs a folder of its own.
 
     Args:
         place: the run's output.
         to: folder for the report; None for the output itself.
-        price_per_hour: of all machines together; None for the run's own option.
+        price_per_hour: price of all machines together; None for the run's own option.
 
     Raises:
         UserError: when the run is not finished, its statistics are damaged, or the report differs and
@@ -117,7 +117,7 @@ def rebuild_report(place: str, *, to: str | None = None, price_per_hour: float |
 
 
 def run_figures(place: str) -> dict[str, Any]:
-    """Return a finished run in numbers, as JSON data: status, counts, failures by code, figures, gates.
+    """Return the figures of a finished run as JSON data: status, counts, failures by code, figures, gates.
 
     Raises:
         UserError: when there is no finished run.
@@ -127,14 +127,14 @@ def run_figures(place: str) -> dict[str, Any]:
         "status": found.status,
         "counts": dataclasses.asdict(found.counts),
         "failures": dict(found.failures),
-        # Manifests of earlier versions have the counts alone.
+        # Manifests of earlier versions have counts only.
         "figures": dict(found.figures or figures(found)),
         "tripped": dict(found.tripped),
     }
 
 
 def _fields(output: OutputFolder, run: PastRun) -> RunFields | None:
-    """Return the fields of a run: from their tables, or, where one is missing or damaged, made again."""
+    """Return the fields of a run from its tables; recompute them if a table is missing or damaged."""
     finished = run.manifest
     rules = FieldRules.of(finished.options, run.plan.inputs, threshold=finished.accept_threshold)
     if rules is None:
@@ -187,7 +187,7 @@ def _damaged(place: str, error: Exception) -> UserError:
 def _repair(output: OutputFolder, files: Iterable[ReportFile], finished: Manifest) -> None:
     named, differing = {part.name: part for part in finished.parts}, []
     for file in files:
-        # A file that comes out the same may be written again, whatever becomes of the others.
+        # An identical file may be written again even if other files differ.
         if named.get(file.name) != file.part:
             differing.append(file.name)
         elif not _is_whole(output, file):

@@ -1,4 +1,4 @@
-"""The errors among accepted images that the audits of several runs have found, in words."""
+"""Describes in words the errors that audits of several runs found among accepted images."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ VERDICTS: Final = {
     Verdict.UNDECIDED: "not contradicted; more labels would be needed to show it",
     Verdict.NO_PROMISE: "the model makes none; `digitmill calibrate` makes one that does",
 }
-"""What the verdict of one audit means."""
+"""Meaning of each audit verdict."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RunningAudit:
-    """The audits of runs, summed up.
+    """The sum of several runs' audits.
 
     Attributes:
         runs: number of runs with labeled images.
-        total: of all of them.
-        promised: of the last ones, whose models promise the same.
+        total: audit over all of these runs.
+        promised: audit over the latest runs whose models have the same guarantee.
     """
 
     runs: int
@@ -33,11 +33,11 @@ class RunningAudit:
 
     @classmethod
     def of(cls, audits: Sequence[Audit]) -> Self | None:
-        """Sum up audits, oldest first; None where no image is labeled."""
+        """Sum up audits, oldest first; None if no image is labeled."""
         labeled = [each for each in audits if each.labeled]
         if not labeled:
             return None
-        from digitmill.confidence.audits import sum_audits  # SciPy, which most runs have no need of
+        from digitmill.confidence.audits import sum_audits  # imports SciPy, which most runs do not need
 
         last = labeled[-1].target
         promised = [each for each in labeled if each.target == last]
@@ -45,11 +45,11 @@ class RunningAudit:
 
     @property
     def broken(self) -> bool:
-        """Whether the last promise is broken."""
+        """Whether the latest guarantee is broken."""
         return self.promised.verdict == Verdict.BROKEN
 
     def fact(self, *, of: str = "") -> tuple[str, str, str]:
-        """Return name, value and note of the fact; `of` is a word about the runs."""
+        """Return name, value and note of the figure for the page; `of` is a word about the runs."""
         found, (low, high) = self.total, self.total.interval_95
         runs = f"{thousands(self.runs)} {of} run".replace("  ", " ") + ("s" if self.runs != 1 else "")
         note = (
@@ -59,7 +59,7 @@ class RunningAudit:
         return "Accepted but wrong", share(found.error_rate), note
 
     def sentence(self) -> str:
-        """Return what the audits say about the promise."""
+        """Return a sentence on what the audits say about the guarantee."""
         found = self.promised
         if found.target is None:
             return "The model promises nothing of accepted images: digitmill calibrate makes one that does."

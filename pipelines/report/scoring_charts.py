@@ -31,7 +31,7 @@ from schemas.manifest import Manifest
 
 @dataclasses.dataclass(frozen=True)
 class RunCharts:
-    """Charts of a run, for the page and for files; None where there is nothing to draw."""
+    """Charts of a run, for the page and for files; None if there is nothing to draw."""
 
     confidence: Chart
     explorer: Explorer | None
@@ -41,7 +41,7 @@ class RunCharts:
     distributions: tuple[Chart, ...]
 
     def __iter__(self) -> Iterator[Chart]:
-        """Yield the charts that there are."""
+        """Yield the charts that are not None."""
         framed = (self.explorer, self.confusion, self.agreement)
         yield self.confidence
         yield from (found.chart for found in framed if found is not None)
@@ -55,7 +55,7 @@ def draw_charts(
     current: Distributions,
     references: Mapping[str, Distributions],
 ) -> RunCharts:
-    """Draw all charts of a run; `references` to compare with are named as in a legend."""
+    """Draw all charts of a run. `references` are the distributions to compare with, by name in legends."""
     accept = manifest.accept_threshold
     return RunCharts(
         confidence=confidence_chart(statistics, accept=accept),
@@ -71,11 +71,11 @@ _SHOWN_EDGES: Final = (
     *(0.0, 0.3, 0.5, 0.7, 0.8),
     *(round(1 - 10**-nines * (1 - part), 9) for nines in range(1, 6) for part in (0, 0.3, 0.5, 0.7, 0.8)),
 )
-"""Lower ends of the bins of the confidence chart, all of them in `EDGES`: five in each nine."""
+"""Lower ends of the confidence chart's bins, a subset of `EDGES`: five per nine."""
 
 
 def confidence_chart(statistics: RunStatistics, *, accept: float) -> Chart:
-    """Return the histogram of confidences; of records without the fine counts, of the coarse ones."""
+    """Return the histogram of confidences; records without fine counts give a coarse one."""
     edges, counts = [number / CONFIDENCE_BINS for number in range(CONFIDENCE_BINS)], statistics.confidences
     if sum(statistics.thresholds.images) == statistics.scored:
         edges = list(_SHOWN_EDGES)
@@ -87,7 +87,7 @@ def confidence_chart(statistics: RunStatistics, *, accept: float) -> Chart:
 
 
 def threshold_explorer(statistics: RunStatistics, *, accept: float) -> Explorer | None:
-    """Return the accuracy-coverage curve over accept thresholds; None where the records lack the counts."""
+    """Return the accuracy-coverage curve over accept thresholds; None if the records have no fine counts."""
     if not statistics.scored or sum(statistics.thresholds.images) != statistics.scored:
         return None
     return coverage_curve(acceptance_by_threshold(statistics, accept=accept), accept=accept)
@@ -98,10 +98,10 @@ def acceptance_by_threshold(statistics: RunStatistics, *, accept: float) -> list
 
     Args:
         statistics: of a run with at least one scored image.
-        accept: the threshold in force, which is included with its own exact counts.
+        accept: the current threshold, which is included with its exact counts.
     """
     counts = statistics.thresholds
-    # Confidences are known to their bin; 1 - the bin's middle is the expected share of wrong answers.
+    # Confidences are known by bin; 1 - the bin's middle is the expected share of wrong predictions.
     expected_wrong = [
         images * (1 - (low + high) / 2)
         for images, (low, high) in zip(counts.images, itertools.pairwise((*EDGES, 1.0)), strict=True)
@@ -120,7 +120,7 @@ def acceptance_by_threshold(statistics: RunStatistics, *, accept: float) -> list
 
 
 def reliability_chart(statistics: RunStatistics) -> Chart | None:
-    """Return the reliability diagram; None where no label is known."""
+    """Return the reliability diagram; None if no label is known."""
     counts = statistics.thresholds
     if not sum(counts.bin_labeled):
         return None
@@ -131,7 +131,7 @@ def reliability_chart(statistics: RunStatistics) -> Chart | None:
 
 
 def confusion_matrix(statistics: RunStatistics) -> Matrix | None:
-    """Return the confusion matrix, true by predicted digit; None where no label is known."""
+    """Return the confusion matrix, true by predicted digit; None if no label is known."""
     if not statistics.labeled:
         return None
     counts = statistics.confusion
@@ -161,7 +161,7 @@ def agreement_matrix(statistics: RunStatistics) -> Matrix:
 
 
 def distribution_charts(current: Distributions, references: Mapping[str, Distributions]) -> Iterator[Chart]:
-    """Yield a chart of each measure: the run's distribution beside those of the references, by name."""
+    """Yield a chart of each measure with the distributions of the run and of the references."""
     sides = {"this run": current, **references}
     for measure, reading in _READINGS.items():
         series = {
@@ -186,4 +186,4 @@ _READINGS: Final = {
     "confidences": "A model is surer of what it was trained on: a small shift to the left is usual.",
     "gray_levels": "How bright the digits' pixels are: thick, faint or noisy strokes move it.",
 }
-"""Measures of `Distributions`, and how to read their charts."""
+"""Measures of `Distributions`, and the captions of their charts."""

@@ -1,4 +1,4 @@
-"""Galleries of the report page: images that a person should look at."""
+"""Galleries of the report page: images for people to look at."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -16,7 +16,7 @@ from schemas.prediction import NO_LABEL
 
 
 def review_galleries(statistics: RunStatistics, links: ImageLinks) -> Iterator[Gallery]:
-    """Yield the galleries that are not empty: least confident images, and likely label errors."""
+    """Yield the galleries of least confident images and of likely label errors, if not empty."""
     marked = " A cross marks a wrong answer." if statistics.labeled else ""
     doubtful = f"The lowest confidences, as the model saw the images.{marked}"
     suspects = label_suspects(statistics)
@@ -30,12 +30,12 @@ def review_galleries(statistics: RunStatistics, links: ImageLinks) -> Iterator[G
 
 
 def samples_by_digit(statistics: RunStatistics, links: ImageLinks) -> list[tuple[int, list[Picture]]]:
-    """Return a sample of the images of each predicted digit; digits without images are left out."""
+    """Return sample images of each predicted digit; digits without images are left out."""
     return by_digit((kept.digit, _sample_picture(kept, links, brief=True)) for kept in statistics.examples)
 
 
 def confused_galleries(statistics: RunStatistics, links: ImageLinks) -> dict[tuple[int, int], Gallery]:
-    """Return kept images of cells of the confusion matrix, by label and predicted digit."""
+    """Return a gallery of sample images per cell of the confusion matrix, by label and predicted digit."""
     found: dict[tuple[int, int], dict[str, KeptImage]] = {}
     for kept in (*statistics.confused, *statistics.mistaken, *statistics.examples, *statistics.doubtful):
         if kept.label != NO_LABEL:
@@ -58,7 +58,7 @@ def failure_gallery(
 ) -> Gallery | None:
     """Return an example of each failure code that occurred; None without failures."""
     pictures = {picture.code: picture for picture in statistics.failure_pictures}
-    # Failures are sorted by name, and so is which picture is kept: the first of its code.
+    # The kept picture of a code is the first by name, and failures are sorted by name too.
     first: dict[str, Failure] = {}
     kinds = sum(count > 0 for count in counts.values())
     for failure in statistics.failures if kinds else ():
@@ -82,7 +82,7 @@ def _failure_example(
     return Picture(
         png="" if kept is None else kept.png,
         heading=failure_words.sentence(code, count),
-        # What was found in the example, if the picture shows it.
+        # The detail describes the example, so it is shown only with the example's picture.
         note=f"{code}: {failure.detail}" if image == failure.image else f"{code}.",
         name=name,
         alternative=f"{name}, {code}" + (f": no picture, {failure.detail}" if kept is None else ""),
@@ -92,7 +92,7 @@ def _failure_example(
 
 
 def disagreement_gallery(statistics: RunStatistics, links: ImageLinks) -> Gallery | None:
-    """Return the images on which both models are confident and differ; None where there is none."""
+    """Return the images on which both models are confident but differ; None if there are none."""
     if not statistics.disagreements:
         return None
     marked = " A cross: the model is wrong." if statistics.labeled else ""

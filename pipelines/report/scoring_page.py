@@ -1,4 +1,4 @@
-"""The report page of a scoring run: collects what its template `run.html` shows."""
+"""The report page of a scoring run: collects the contents of its template `run.html`."""
 
 import datetime
 import itertools
@@ -33,7 +33,7 @@ _MAX_FAILURES: Final = 50
 _HIDDEN_OPTIONS: Final = frozenset(
     ("challenger", "input_list_digest", "labels_digest", LIST_FIELDS, MERGED, NEWEST)
 )
-"""Options whose digests the page shows in words elsewhere."""
+"""Options that are digests; the page describes them in words elsewhere."""
 
 
 def render_page(
@@ -49,19 +49,19 @@ def render_page(
     tables: Sequence[str] = (),
     links: ImageLinks = ImageLinks(),  # noqa: B008 - frozen
 ) -> str:
-    """Return the page's HTML, with every name in it escaped.
+    """Return the page's HTML, with all names escaped.
 
     Args:
-        statistics: of the run.
-        manifest: the run's.
+        statistics: the run's statistics.
+        manifest: the run's manifest.
         folders: the statistics by folder.
-        charts: what is drawn; None where the page has no charts.
-        comparisons: with each reference.
-        card: the model's; None where it is not known.
-        audited: the audits of earlier runs; None where there are none.
-        fields: what digits were joined into; None for a run without fields.
-        tables: names of the other files of the report, in the output.
-        links: from the page to images.
+        charts: the charts; None for a page without charts.
+        comparisons: drift against each reference.
+        card: the model's card; None if unknown.
+        audited: the audits of earlier runs; None if there are none.
+        fields: the fields that digits were joined into; None for a run without fields.
+        tables: names of the report's other files in the output.
+        links: makes links from the page to images.
     """
     labeled, metrics = bool(statistics.labeled), class_metrics.digit_metrics(statistics, folders)
     facts = [*_facts(manifest), *([audited.fact(of="earlier")] if audited else [])]
@@ -98,7 +98,7 @@ def render_page(
 
 
 def _folders(folders: FolderSurvey, links: ImageLinks, *, labeled: bool) -> dict[str, Any]:
-    """Return the table of folders, by its parts' names in the template."""
+    """Return the table of folders as template variables."""
     worst = folders.worst()
     return {
         "folders": [list(rate.cells(labeled=labeled)) for rate in worst],
@@ -110,7 +110,7 @@ def _folders(folders: FolderSurvey, links: ImageLinks, *, labeled: bool) -> dict
 
 
 def _pictures(statistics: RunStatistics, manifest: Manifest, links: ImageLinks) -> dict[str, Any]:
-    """Return the galleries of the page, by their names in the template."""
+    """Return the galleries of the page as template variables."""
     return {
         "galleries": list(scoring_galleries.review_galleries(statistics, links)),
         "by_digit": scoring_galleries.samples_by_digit(statistics, links),
@@ -121,14 +121,14 @@ def _pictures(statistics: RunStatistics, manifest: Manifest, links: ImageLinks) 
 
 
 def run_title(manifest: Manifest) -> str:
-    """Return what a reader of many reports looks for: the input's name and the date."""
+    """Return a title that identifies the run among many: the input's name and the date."""
     finished = datetime.datetime.fromisoformat(str(manifest.times["finished"]))
     name = _input_name(manifest.inputs, manifest.launched.get("folder", ""))
     return f"{name}, {finished.day} {finished:%B %Y}"
 
 
 def _input_name(inputs: Sequence[str], folder: str) -> str:
-    """Return the last part of an input's name before any pattern, and how many more inputs there are."""
+    """Return the last part of the first input's name, without a pattern, and the number of other inputs."""
     if not inputs:
         return "No input"
     first = split_pattern(inputs[0])[0] if has_magic(inputs[0]) else inputs[0]
@@ -139,13 +139,13 @@ def _input_name(inputs: Sequence[str], folder: str) -> str:
 
 
 def model_name(path: str) -> str:
-    """Return what people call a bundle: the folder that names it, not `bundle`; empty where there is none."""
+    """Return a bundle's readable name: its last folder not called `bundle`; empty for the shipped model."""
     parts = [part for part in path.rstrip("/").split("/") if part not in ("", ".", "bundle")]
     return "" if not parts or path in (SHIPPED, str(SHIPPED_MODEL)) else parts[-1]
 
 
 def known_by_source(manifest: Manifest, card: ModelCard | None) -> Rows:
-    """Return how well the model does on each source of its test images, this run on top; with a header."""
+    """Return a header, a row for this run, and a row for each source of the model's test images."""
     if card is None or card.trust is None or not manifest.counts.scored:
         return []
     sources = card.trust.sources.get("test") or {"its test images": _test_images(card, card.trust)}
@@ -171,7 +171,7 @@ def wall_seconds(manifest: Manifest) -> float | None:
         )
     except (KeyError, ValueError):
         return None
-    # A clock may have been set back meanwhile.
+    # The clock may have been set back in between.
     return max(0.0, (finished - started).total_seconds())
 
 
@@ -213,7 +213,7 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
 
 
 def _provenance(manifest: Manifest, card: ModelCard | None) -> Iterator[tuple[str, str]]:
-    """Yield title and text of each row of the table of what ran."""
+    """Yield title and text of each row of the provenance table."""
     options = {
         name: value
         for name, value in manifest.options.items()
@@ -242,7 +242,7 @@ def _in_words(value: object) -> object:
 
 
 def _format_time(time: object) -> str:
-    """Return a time of the manifest, to the second."""
+    """Return a time from the manifest, to the second."""
     return str(time)[:19].replace("T", " ") + " UTC"
 
 

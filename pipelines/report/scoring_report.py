@@ -1,4 +1,4 @@
-"""The reports of a run: CSV tables, charts and one page, all made from the merged statistics."""
+"""The report of a run: CSV tables, charts and one page, all made from the merged statistics."""
 
 import dataclasses
 import io
@@ -46,7 +46,7 @@ _SUMMARY_HEADER = (
 
 TRAINING: Final = "training"
 PREVIOUS: Final = "previous run"
-"""What a run is compared with, as a legend names it."""
+"""Name of the previous run in legends."""
 
 Row = Sequence[object]
 
@@ -55,10 +55,10 @@ _SLICE_ROWS: Final = 4_096
 
 @dataclasses.dataclass(frozen=True)
 class Baselines:
-    """What a report compares a run with, where known: the model's training set, and the previous run.
+    """References that a report compares a run with, if known: the model's training set and the previous run.
 
     Attributes:
-        audits: what people have found in the earlier runs, oldest first.
+        audits: audits of the earlier runs, oldest first.
     """
 
     card: ModelCard | None = None
@@ -66,7 +66,7 @@ class Baselines:
     audits: tuple[Audit, ...] = ()
 
     def compare(self, current: Distributions) -> dict[str, DriftComparison]:
-        """Compare a run's distributions with those of each reference, by its name."""
+        """Compare a run's distributions with those of each reference; return the comparisons by name."""
         return {
             name: DriftComparison.of(current, reference, name=self._named(name))
             for name, reference in self.distributions().items()
@@ -78,14 +78,14 @@ class Baselines:
         return "the calibration set" if self.card and self.card.recalibration else f"the {name} set"
 
     def distributions(self) -> dict[str, Distributions]:
-        """Return the references' distributions, by their name in a legend."""
+        """Return the references' distributions, by name in a legend."""
         found = {TRAINING: Distributions.from_card(self.card)} if self.card else {}
         return found | ({PREVIOUS: self.previous} if self.previous else {})
 
 
 @dataclasses.dataclass(frozen=True)
 class ReportFile:
-    """One file of the report: its name in the output, its content, and its rows."""
+    """One file of the report: its name in the output, its content, and its number of rows."""
 
     name: str
     data: bytes
@@ -103,11 +103,11 @@ def _as_it_is(manifest: Manifest) -> Manifest:
 
 @dataclasses.dataclass(frozen=True)
 class RunReport:
-    """What the report of a run is made from, summed up once.
+    """The data of a run's report, summed up once.
 
     Attributes:
-        comparisons: drift against each reference, by its name; none of a run without scored images.
-        audited: what people have found in the earlier runs; None without audits.
+        comparisons: drift against each reference, by name; empty if no images were scored.
+        audited: sum of the audits of the earlier runs; None without audits.
     """
 
     statistics: RunStatistics
@@ -132,7 +132,7 @@ class RunReport:
     ) -> Self:
         """Sum up a run and compare it with its references.
 
-        `originals` go beside the digits of its page; `names` are relative to its inputs.
+        `originals` are thumbnails to show next to the digits; `names` makes names relative to the inputs.
         """
         folders = survey_folders(statistics)
         current = distributions_of(statistics, folders)
@@ -154,7 +154,7 @@ class RunReport:
     ) -> tuple[Part, ...]:
         """Write `reports/` and the page, and return their files as parts of the run.
 
-        `judge` returns the manifest as the page shows it; it is called once the fields are counted.
+        `judge` returns the manifest to show on the page; it is called after the fields are counted.
         """
         parts = []
         for file in self.files(manifest, judge):
@@ -167,14 +167,14 @@ class RunReport:
     ) -> Iterator[ReportFile]:
         """Yield the files of the report, the page last; the same run gives the same bytes.
 
-        `confusion.csv` is there only when labels are known, `agreement.csv` only with a challenger,
-        `fields.csv` only with fields, `past_audits.csv` only with audits of earlier runs. The run's
-        `--report` says whether there is a page, and charts as files.
+        `confusion.csv` needs known labels, `agreement.csv` a challenger, `fields.csv` fields, and
+        `past_audits.csv` audits of earlier runs. The run's `--report` decides whether there is a page, and
+        whether there are chart files.
 
         Args:
-            manifest: the run's.
-            judge: returns the manifest with what is known once the tables are written.
-            folder: where the page goes, if not to the run's output.
+            manifest: the run's manifest.
+            judge: completes the manifest after the tables are written.
+            folder: folder of the page, if it is not the run's output.
         """
         detail = Detail(str(manifest.options.get("report") or Detail.FULL))
         charts = self._charts(manifest) if detail is not Detail.NONE and self.statistics.scored else None
@@ -248,7 +248,7 @@ def _tables(
 
 
 def _failure_tables(statistics: RunStatistics, names: RelativeNames) -> Iterator[ReportFile]:
-    """Yield a file of failures, and further ones of as many rows as long as there are more."""
+    """Yield one or more files of failures, each with a bounded number of rows."""
     header = [column.name for column in failure.COLUMNS]
     rest = failure_rows(statistics.failures, names)
     files = -(-len(statistics.failures) // failure.ROWS_OF_A_FILE)
@@ -257,7 +257,7 @@ def _failure_tables(statistics: RunStatistics, names: RelativeNames) -> Iterator
 
 
 def _field_tables(fields: RunFields) -> Iterator[ReportFile]:
-    """Yield a file of fields, and further ones of as many rows as long as there are more."""
+    """Yield one or more files of fields, each with a bounded number of rows."""
     header = [column.name for column in prediction.FIELD_COLUMNS]
     for number, rows in enumerate(_batches((each.row() for each in fields), prediction.FIELDS_OF_A_FILE)):
         yield _table(field_table(number), header, rows)
@@ -271,10 +271,10 @@ def _batches(rows: Iterator[Row], size: int) -> Iterator[Sequence[Row]]:
 
 
 def summary_rows(folders: FolderSurvey, *, failed: int) -> Iterable[Row]:
-    """Yield the rows of `summary.csv`: of all images, per digit, per folder, per folder and digit.
+    """Yield the rows of `summary.csv`: all images, per digit, per folder, and per folder and digit.
 
-    Failed images have no digit, so `failed` is filled only in the rows of all images and of a folder. Of
-    very many folders, those that are not listed share the rows of `other_folders`.
+    Failed images have no digit, so only the rows of all images and of a folder have `failed`. Folders that
+    are not listed because there are very many share the rows of `other_folders`.
     """
     yield ("all", "", "", *_counts(folders.everything, failed=failed))
     for digit, tally in enumerate(folders.digits):
@@ -307,7 +307,7 @@ def _counts(tally: Tally, *, failed: int | str = "") -> Row:
 def _table(name: str, header: Sequence[str], rows: Iterable[Row]) -> ReportFile:
     rest, data, count = iter(rows), io.BytesIO(), 0
     data.write(encode_csv([header]))
-    # In slices: rows that are encoded take many times the size of their file.
+    # Encode in slices: rows take many times the size of the encoded file.
     while some := list(itertools.islice(rest, _SLICE_ROWS)):
         data.write(encode_csv(some))
         count += len(some)

@@ -1,5 +1,5 @@
-"""`digitmill review`: a page on which people label the images of which the model was least sure.
+"""`digitmill review`: a page on which people label the images that the model was least sure about.
 
-The page is one HTML file with the images inside; the labels that it exports are training data.
+The page is one HTML file that contains the images; the labels that it exports are training data.
 `python -m pipelines.review` runs the command.
 """

@@ -13,10 +13,10 @@ from schemas.prediction import Decision, Field, FieldReason
 
 
 class ReviewField(NamedTuple):
-    """A field that is for review.
+    """A field for review.
 
     Attributes:
-        why: what keeps it from being accepted; empty where it is only unsure.
+        why: why it cannot be accepted; empty if it is only unsure.
         images: URIs of its digits, in order.
     """
 
@@ -27,12 +27,12 @@ class ReviewField(NamedTuple):
 
 
 def fields_to_label(run: PastRun, doubtful: Collection[str], limit: int) -> list[ReviewField]:
-    """Return the fields of a run that hold some of the images that people label, sorted by name.
+    """Return the fields of a run with at least one image for people to label, sorted by name.
 
-    Further ones are those of which every digit is sure, but not the value: no more than `limit` of them.
+    Also includes up to `limit` fields whose digits are all sure, but whose value is not.
 
     Raises:
-        StorageError: when their table is missing or damaged.
+        StorageError: when the table of fields is missing or damaged.
     """
     found, impossible = list[ReviewField](), 0
     for field in _for_review(run):

@@ -1,4 +1,4 @@
-"""Reads the images of rows for review again, from where they were scored."""
+"""Rereads the images of rows for review from their original location."""
 
 import dataclasses
 import hashlib
@@ -28,7 +28,7 @@ class Picture:
 
     Attributes:
         digit: uint8[28, 28], the canonical digit that the model saw.
-        original: a small WebP of the image if it differs visibly from the digit, otherwise empty.
+        original: WebP thumbnail of the image if it differs visibly from the digit, otherwise empty.
     """
 
     digit: np.ndarray
@@ -39,7 +39,7 @@ class Picture:
 def read_pictures(
     rows: Sequence[ReviewRow], reader: ImageReader
 ) -> Iterator[tuple[int, Picture | ImageError]]:
-    """Yield each row's index and its picture, or why there is none, in any order and in bounded memory."""
+    """Yield each row's index with its picture or the error, in any order and in bounded memory."""
     contents = itertools.chain(_single(rows, reader), _archived(rows, reader))
     for chunk in split_chunks(contents):
         batch = decode_batch((content for _, content in chunk), len(chunk))
@@ -65,12 +65,12 @@ def _archived(rows: Sequence[ReviewRow], reader: ImageReader) -> Iterator[tuple[
 def _members(
     archive: ListedImage, places: dict[str, int], reader: ImageReader
 ) -> Iterator[tuple[int, Content]]:
-    """Yield the requested members of an archive; read no further than the last of them."""
+    """Yield the requested members of an archive; stop reading after the last of them."""
     missing = dict(places)
     why = ImageError(FailureCode.MISSING, "the archive no longer holds it")
     files = {split_page(uri)[0] for uri in places}
     for file, whole in read_archive(archive, reader, folder_labels=False):
-        # Pages are decoded of those files alone that are asked for page by page.
+        # Split into pages only the files whose pages are requested.
         named = file.uri in missing or file.uri not in files
         for member, content in [(file, whole)] if named else PagedContents([(file, whole)]):
             if member.uri in missing:
@@ -89,7 +89,7 @@ def _picture(content: Content, digit: np.ndarray) -> Picture:
 
 
 def make_sprite(digits: Iterable[np.ndarray], *, columns: int) -> str:
-    """Return a grid of uint8[28, 28] as one PNG in base64: browsers decode one image for thousands."""
+    """Return a grid of digits uint8[28, 28] as one base64 PNG: faster to decode than thousands of images."""
     tiles = list(digits)
     rows = -(-len(tiles) // columns)
     sheet = np.zeros((rows * SIDE, min(columns, len(tiles)) * SIDE), np.uint8)

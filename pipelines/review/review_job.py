@@ -27,12 +27,12 @@ class ReviewSummary:
     """Summary of a review page.
 
     Attributes:
-        doubtful: number of rows that were decided `review`.
-        audited: number of accepted rows among those on the page, drawn by `score --audit`.
-        missing: number of images that the page names but cannot show, by failure code.
-        suspects: number of accepted images among the shown ones whose labels may be in error.
+        doubtful: number of rows decided `review`.
+        audited: number of rows on the page from the audit sample of `score --audit`.
+        missing: number of images that cannot be shown, by failure code.
+        suspects: number of accepted images on the page whose labels may be wrong.
         fields: number of fields whose digits are shown together.
-        members: number of their digits among the shown ones that are there for nothing else.
+        members: number of digits that are on the page only because of their field.
     """
 
     page: str
@@ -94,9 +94,10 @@ def run(options: ReviewOptions) -> ReviewSummary:
     folder, name = _target(options, past)
     folder.claim()
     audited, doubtful = rows_to_label(past, options.limit)
-    # Audited ones first: their index does not depend on the limit. No other accepted one is beside them.
+    # The audit sample comes first, so its indices do not depend on the limit. No other accepted rows are
+    # mixed in.
     rows = [*audited, *doubtful, *([] if audited else label_doubts(past))]
-    # Beside the other digits of their fields, audited ones would be known.
+    # Fields are left out of an audit: their other digits would give away which ones are audited.
     fields = [] if audited else fields_to_label(past, {row.uri for row in doubtful}, options.limit)
     named = {image for field in fields for image in field.images}
     rows += member_rows(past, named - {row.uri for row in rows})
@@ -120,7 +121,7 @@ def run(options: ReviewOptions) -> ReviewSummary:
 
 
 def _target(options: ReviewOptions, past: PastRun) -> tuple[OutputFolder, str]:
-    """Return the folder that the page goes to, and its name there."""
+    """Return the folder for the page, and the page's file name."""
     if options.page is None:
         return open_folder(past.place), REVIEW_PAGE
     folder, _, name = options.page.rpartition("/")
@@ -134,7 +135,7 @@ def _target(options: ReviewOptions, past: PastRun) -> tuple[OutputFolder, str]:
 
 
 def _read(rows: Sequence[ReviewRow]) -> tuple[dict[int, Picture], dict[int, ImageError]]:
-    """Return the pictures and the errors of the rows, each by the row's index."""
+    """Return the pictures and the errors of the rows, each by row index."""
     pictures: dict[int, Picture] = {}
     errors: dict[int, ImageError] = {}
     bar = progress_bar(total=len(rows), unit=" images", desc="reading")
@@ -146,7 +147,7 @@ def _read(rows: Sequence[ReviewRow]) -> tuple[dict[int, Picture], dict[int, Imag
                 pictures[place] = picture
             bar.update()
     failures = [
-        # Of the file: an archive's member does not tell whether the storage is out of reach.
+        # Count files, not members: a member's error does not show that storage is unreachable.
         make_failure(rows[place].file, error)
         for place, error in errors.items()
     ]

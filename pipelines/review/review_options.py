@@ -13,7 +13,7 @@ _PAGE: Final = OptionGroup("Page")
 
 @dataclasses.dataclass(frozen=True)
 class ReviewOptions(Options):
-    """The options of a reviewing run; each field is a flag, explained by its help.
+    """The options of `digitmill review`; each field is a flag, explained by its help.
 
     Attributes:
         output: output folder of a finished run, local or in a bucket.

@@ -1,8 +1,7 @@
 """The page on which people label images: one self-contained HTML file that needs no network.
 
-Image names are untrusted. The page holds them as JSON that cannot end its element, and as text that is never
-parsed as HTML. Its content security policy allows only the script and style that it was written with, by
-their digests.
+Image names are untrusted. The page embeds them as JSON that cannot close its element, and shows them as text
+that is never parsed as HTML. Its content security policy allows only its own script and style, by digest.
 """
 
 import base64
@@ -24,13 +23,13 @@ from schemas.failure import FailureCode, ImageError
 from schemas.prediction import NO_LABEL, Reason
 
 COLUMNS: Final = 100
-"""Digits in a row of a sprite."""
+"""Digits per row of a sprite."""
 
 PER_SPRITE: Final = 5_000
-"""Digits in a sprite: 2,800 x 1,400 pixels, less than any browser's limit."""
+"""Digits per sprite: 2,800 x 1,400 pixels, below every browser's limit."""
 
 _TRAINABLE: Final = ("file://", "gs://", "s3://", "az://")
-"""Schemes of images whose labels go without pixels, unless they are members of archives."""
+"""Schemes of images whose labels need no pixels, except members of archives."""
 
 
 def render_review(
@@ -42,10 +41,10 @@ def render_review(
     fields: Sequence[ReviewField] = (),
     blind: bool = False,
 ) -> str:
-    """Return the page's HTML for rows; pictures and errors are by their index.
+    """Return the page's HTML for rows; `pictures` and `errors` are by row index.
 
-    Rows are shown in their order, those of a field together where its first one is, or `blind`: so that
-    nothing tells how sure the model was.
+    Rows are shown in order, with the rows of a field together at its first row. If `blind`, neither order nor
+    content reveals how sure the model was.
     """
     ordered = _ordered(rows, pictures, fields, blind=blind)
     look = Look(
@@ -84,7 +83,7 @@ def _ordered(
     *,
     blind: bool,
 ) -> list[tuple[int, Picture]]:
-    """Return the pictures in the order in which they are shown, with the indices of their rows."""
+    """Return row indices and pictures in the order of the page."""
     if blind:
         return sorted(pictures.items(), key=lambda item: (audit_rank(rows[item[0]].uri), item[0]))
     numbers = {row.uri: number for number, row in enumerate(rows)}
@@ -103,7 +102,7 @@ def _data(
     *,
     blind: bool,
 ) -> dict[str, Any]:
-    """Return the data of the page's script; its rows are in the order of the sprites."""
+    """Return the data for the page's script, with rows in the order of the sprites."""
     field_of = {image: number for number, field in enumerate(fields) for image in field.images}
     return {
         "run": run.digest,
@@ -145,10 +144,10 @@ def _row(index: int, row: ReviewRow, picture: Picture, *, field: int) -> dict[st
 
 
 def _place(index: int, row: ReviewRow, *, in_field: bool) -> int | str:
-    """Return the name of a row's label in the browser; saved labels stay valid with another limit.
+    """Return the key under which the browser stores a row's label; it does not depend on the limit.
 
-    It is the index among the run's rows. Which digits of a field have one depends on the limit: a digest of
-    their URIs names those.
+    The key is the index among the run's rows. Whether a digit of a field has an index depends on the limit,
+    so its key is a digest of its URI.
     """
     if row.suspect:
         return row.place

@@ -1,4 +1,4 @@
-"""Reads the rows of a finished run that people label: doubtful ones, an audit's, and doubtful labels."""
+"""Reads the rows of a finished run for people to label: unsure ones, audit samples, and doubtful labels."""
 
 import functools
 import heapq
@@ -27,14 +27,14 @@ _COLUMNS: Final = tuple(column for column in COLUMNS if column.name not in _LEFT
 
 
 class ReviewRow(NamedTuple):
-    """A row that people label. Sorts by confidence, then by URI.
+    """A row for people to label. Sorts by confidence, then by URI.
 
     Attributes:
         generation: version of the image that was scored.
-        file: the file as it was listed: the image itself, or the file or archive that holds it.
+        file: the listed file: the image itself, or the file or archive that contains it.
         reason: a `schemas.prediction.Reason`, or empty.
-        place: of an accepted row whose label may be in error, its number beyond the rows that were decided
-            `review`; -1 of these.
+        place: index of an accepted row whose label may be wrong; these indices follow those of the rows
+            decided `review`. -1 for all other rows.
     """
 
     confidence: float
@@ -51,16 +51,16 @@ class ReviewRow(NamedTuple):
 
     @property
     def suspect(self) -> bool:
-        """Whether the row is accepted, and its label may be in error."""
+        """Whether the row is accepted but its label may be wrong."""
         return self.place >= 0
 
 
 class RowsToLabel(NamedTuple):
-    """Rows of a run that people label.
+    """Rows of a run for people to label.
 
     Attributes:
-        audited: accepted rows that `score --audit` has drawn, by URI.
-        doubtful: the least confident of those that were decided `review`, in order.
+        audited: accepted rows in the sample of `score --audit`, sorted by URI.
+        doubtful: the least confident rows decided `review`, least confident first.
     """
 
     audited: list[ReviewRow]
@@ -68,7 +68,7 @@ class RowsToLabel(NamedTuple):
 
 
 def rows_to_label(run: PastRun, limit: int) -> RowsToLabel:
-    """Return the rows of a run that people label; no more than `limit` doubtful ones are held in memory.
+    """Return the rows of a run for people to label, with at most `limit` doubtful ones.
 
     A row's index does not depend on the limit.
 
@@ -83,7 +83,7 @@ def rows_to_label(run: PastRun, limit: int) -> RowsToLabel:
 
 
 def _set_aside(found: Iterable[tuple[bool, ReviewRow]], aside: list[ReviewRow]) -> Iterator[ReviewRow]:
-    """Yield rows that are not accepted; add the others to a list."""
+    """Yield the rows that are not accepted; append the accepted ones to `aside`."""
     for accepted, row in found:
         if accepted:
             aside.append(row)
@@ -92,7 +92,7 @@ def _set_aside(found: Iterable[tuple[bool, ReviewRow]], aside: list[ReviewRow]) 
 
 
 def audited_images(output: OutputFolder) -> frozenset[str]:
-    """Return the URIs of the accepted images that a run has drawn for people to check."""
+    """Return the URIs of a run's audit sample."""
     try:
         return frozenset(uri for uri, *_ in read_csv(AUDIT, output.read(AUDIT)))
     except FileNotFoundError:
@@ -100,7 +100,7 @@ def audited_images(output: OutputFolder) -> frozenset[str]:
 
 
 def label_doubts(run: PastRun) -> list[ReviewRow]:
-    """Return the accepted rows of a run whose labels are likeliest in error, most likely first.
+    """Return the accepted rows of a run whose labels are most likely wrong, most likely first.
 
     Raises:
         StorageError: when files of the run are missing or damaged.
@@ -117,7 +117,7 @@ def label_doubts(run: PastRun) -> list[ReviewRow]:
 
 
 def member_rows(run: PastRun, uris: Set[str]) -> list[ReviewRow]:
-    """Return rows of a run by their URIs, sorted by them: digits of fields, accepted or not.
+    """Return the rows of a run with the given URIs, sorted by URI: digits of fields, accepted or not.
 
     Raises:
         StorageError: when files of the run are missing or damaged.
@@ -158,14 +158,14 @@ def _item_rows(
     among: Set[str],
     doubtful: bool = False,
 ) -> Iterator[tuple[bool, ReviewRow]]:
-    """Yield rows of a work item that people label, and whether they were accepted.
+    """Yield the rows of a work item for people to label, and whether they were accepted.
 
     Args:
         item: a work item.
         output: the run's folder.
-        wanted: gives names of images in its record, of which accepted ones are yielded.
-        among: names of those that are.
-        doubtful: whether all that were decided `review` are yielded, too.
+        wanted: returns image URIs from the item's record; accepted rows are yielded if their URI is there.
+        among: URIs to which these are limited.
+        doubtful: whether to yield all rows decided `review` too.
     """
     record = _record(item, output)
     mine = {*wanted(record)} & among
@@ -180,7 +180,7 @@ def _item_rows(
 
 
 def _rows(part: Part, data: bytes, drawn: Set[str]) -> Iterator[tuple[bool, dict[str, Any]]]:
-    """Yield the rows of a prediction file that people label, and whether they were accepted."""
+    """Yield the rows of a prediction file for people to label, and whether they were accepted."""
     if Part.of(part.name, data, rows=part.rows) != part:
         raise ValueError(f"{part.name} has changed")
     for some in read_rows(part.name, data, _COLUMNS):
@@ -205,5 +205,5 @@ def _review_row(row: dict[str, Any], file: ListedImage) -> ReviewRow:
 
 
 def _as_printed(confidence: float) -> float:
-    """Return a probability with the decimals of a CSV: rows sort alike whatever the run's formats."""
+    """Round a probability to the decimals of a CSV, so that rows sort the same with all formats."""
     return float(f"{confidence:.6f}")

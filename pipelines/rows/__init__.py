@@ -1,7 +1,7 @@
 """Rows of predictions as columns and as files: CSV, TFRecord and Parquet, written and read.
 
-`row_columns` holds what rows are in memory, `row_encoding` and `row_files` make files of them. `row_reading`
-is the one place that reads the rows of a run, in whatever formats it has.
+`row_columns` defines rows in memory; `row_encoding` and `row_files` write them to files. All code that reads
+the rows of a run, in any format, uses `row_reading`.
 """
 
 __all__ = [

@@ -1,6 +1,6 @@
-"""Parquet files of records, by their columns, through pyarrow.
+"""Reads and writes Parquet files of records through pyarrow.
 
-pyarrow comes with Beam and takes a tenth of a second to import: only what writes or reads Parquet loads it.
+pyarrow comes with Beam and takes a tenth of a second to import, so it is loaded only for Parquet files.
 """
 
 import io
@@ -73,7 +73,7 @@ class ParquetFile:
         self._writer.close()
 
     def write(self, some: Iterable[Columns]) -> None:
-        """Write rows as one row group; none if there are none."""
+        """Write rows as one row group; write nothing if there are no rows."""
         import pyarrow as pa
 
         batches = [self._batch(columns) for columns in some]
@@ -104,10 +104,10 @@ def _array(column: Column, values: Sequence | np.ndarray, kind: "pa.DataType") -
 
 
 def read_parquet(data: bytes, columns: Sequence[Column], rows: int = SLICE_ROWS) -> Iterator[Columns]:
-    """Yield the rows of a Parquet file, some at a time; of columns that it lacks the values are missing.
+    """Yield the rows of a Parquet file in slices; columns that the file lacks have missing values.
 
     Raises:
-        ValueError: when the file is damaged, or lacks a value that must not be missing.
+        ValueError: when the file is damaged, or lacks a required value.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

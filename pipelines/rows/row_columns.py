@@ -33,13 +33,13 @@ def count_rows(columns: Columns) -> int:
 
 
 def slices(columns: Columns, rows: int = SLICE_ROWS) -> Iterator[Columns]:
-    """Yield some rows at a time."""
+    """Yield slices of rows."""
     for start in range(0, count_rows(columns), rows):
         yield {name: values[start : start + rows] for name, values in columns.items()}
 
 
 def join_columns(some: Sequence[Columns]) -> Columns:
-    """Return the rows of several columns of the same names, one after the other; of at least one."""
+    """Concatenate the rows of at least one set of columns with the same names."""
     if len(some) == 1:
         return some[0]
     return {
@@ -51,12 +51,12 @@ def join_columns(some: Sequence[Columns]) -> Columns:
 
 
 def no_rows(definitions: Iterable[Column]) -> Columns:
-    """Return columns without a row."""
+    """Return columns with zero rows."""
     return {column.name: absent_values(column, 0) for column in definitions}
 
 
 def absent_values(column: Column, rows: int) -> Sequence | np.ndarray:
-    """Return the values of rows that lack a column."""
+    """Return missing values for rows that lack a column."""
     match column.kind:
         case "integer":
             return np.full(rows, NO_LABEL, np.int64)
@@ -67,7 +67,7 @@ def absent_values(column: Column, rows: int) -> Sequence | np.ndarray:
 
 
 def values_of(column: Column, values: Sequence | np.ndarray) -> list[Any]:
-    """Return a column as Python values; None where a row has no value."""
+    """Return a column as Python values, with None for missing ones."""
     if column.kind == "string":
         return list(values)
     numbers = np.asarray(values).tolist()
@@ -78,7 +78,7 @@ def values_of(column: Column, values: Sequence | np.ndarray) -> list[Any]:
 
 
 def cells_of(columns: Columns, definitions: Iterable[Column]) -> list[Sequence[str]]:
-    """Return the columns as the texts that a CSV has."""
+    """Return the columns as the texts of a CSV."""
     return [_texts(column, columns[column.name]) for column in definitions]
 
 

@@ -1,4 +1,4 @@
-"""Encodes prediction rows as CSV, TFRecord and Parquet, by the columns of `schemas.prediction`."""
+"""Encodes prediction rows as CSV, TFRecord and Parquet, with the columns of `schemas.prediction`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final

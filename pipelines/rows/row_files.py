@@ -1,4 +1,4 @@
-"""Writes rows to one file of any number of them, in flat memory."""
+"""Writes any number of rows to one file, in constant memory."""
 
 import contextlib
 import gzip
@@ -22,7 +22,7 @@ Write = Callable[[Columns], object]
 def row_file(
     file: BinaryIO, kind: Format, definitions: Sequence[Column], *, gzipped: bool
 ) -> Iterator[Write]:
-    """Context manager that yields what writes rows to a file, which is complete when the block has ended."""
+    """Context manager that yields a function for writing rows to a file, complete when the block ends."""
     if kind is Format.PARQUET:
         with ParquetFile(file, definitions) as table:
             groups = _Groups(table)

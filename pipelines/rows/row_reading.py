@@ -1,4 +1,4 @@
-"""Reads the rows of a run's prediction files, whichever of the formats it has."""
+"""Reads the rows of a run's prediction files in any of its formats."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ _DEFAULTS = {"string": b"", "integer": np.int64(NO_LABEL), "number": np.float32(
 
 
 def pieces_of(parts: Iterable[Part]) -> list[Piece]:
-    """Return the prediction files among the files of a run, or of a work item, by the rows that they hold."""
+    """Group the prediction files among a run's or work item's files by the rows that they contain."""
     by_stem: dict[str, dict[Format, Part]] = {}
     for part in parts:
         kind = format_of(part.name)
@@ -36,22 +36,22 @@ def pieces_of(parts: Iterable[Part]) -> list[Piece]:
 
 
 def exact_part(piece: Piece) -> Part:
-    """Return the file of a piece that has its numbers exactly; if none has, the CSV."""
+    """Return a file of the piece with exact numbers, or the CSV if there is no other."""
     return next(piece[each] for each in _PREFERRED if each in piece)
 
 
 def row_parts(parts: Iterable[Part]) -> list[Part]:
-    """Return one file per piece, which together hold each row of a run or a work item exactly once."""
+    """Return one file per piece, which together contain each row of a run or work item exactly once."""
     return [exact_part(piece) for piece in pieces_of(parts)]
 
 
 def read_rows(name: str, data: bytes, columns: Sequence[Column], rows: int = SLICE_ROWS) -> Iterator[Columns]:
-    """Yield the rows of a prediction file, some at a time, as `Columns`.
+    """Yield the rows of a prediction file in slices, as `Columns`.
 
-    Columns that files of earlier versions lack have no values.
+    Columns that files of earlier versions do not have get missing values.
 
     Raises:
-        ValueError: when the file is damaged, or is no file of predictions.
+        ValueError: when the file is damaged, or is not a prediction file.
     """
     match format_of(name):
         case Format.TFRECORD:
@@ -78,7 +78,7 @@ def count_rows_of(name: str, data: bytes) -> int:
 
 
 def decode_rows(payloads: Sequence[bytes], columns: Sequence[Column]) -> Columns:
-    """Return the columns of records; raise ValueError when these are none, or a text is not UTF-8."""
+    """Decode records into columns; raise ValueError for an invalid record, or text that is not UTF-8."""
     defaults = {
         column.name: None if column.nullable and column.kind == "string" else _DEFAULTS[column.kind]
         for column in columns

@@ -1,7 +1,7 @@
-"""Beam's runners: what is checked before a pipeline starts, and what happens when one fails or is stopped.
+"""Beam's runners: checks before a pipeline starts, and handling of failures and stop signals.
 
-Pipeline options are parsed and completed here, job servers and clusters are looked for, and errors of runners
-are worded. A job on Dataflow is left to run; one on Flink is cancelled with its launcher.
+Parses and completes pipeline options, checks job servers and clusters, and words the errors of runners. A job
+on Dataflow continues when its launcher stops; a job on Flink is cancelled.
 """
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Parses Beam's own flags on the command line, and refuses unknown ones."""
+"""Parses Beam's own flags on the command line, and rejects unknown ones."""
 
 import argparse
 import contextlib
@@ -25,15 +25,15 @@ logs which."""
 
 
 def job_options(flags: Sequence[str], *, inputs: Sequence[str], output: str) -> PipelineOptions:
-    """Return the options of a job's pipeline, with what its runner needs to reach inputs and output.
+    """Return the options of a job's pipeline, completed so that its workers can reach inputs and output.
 
     Args:
         flags: flags of the command line that are not the verb's own.
-        inputs: places that the workers read.
+        inputs: paths and URIs that the workers read.
         output: the run's folder.
 
     Raises:
-        UserError: as `beam_options`, and when the runner's workers could not reach the places.
+        UserError: as in `beam_options`, and when the runner's workers could not reach inputs or output.
     """
     return beam_options(dataflow.complete_flags(flags, inputs=inputs, output=output))
 
@@ -58,7 +58,7 @@ def beam_options(flags: Sequence[str]) -> PipelineOptions:
 
 
 def worker_processes(options: PipelineOptions) -> int:
-    """Return the number of worker processes that the runner's flags state; 1 if they state none.
+    """Return the number of worker processes according to the runner's flags; 1 by default.
 
     A Dataflow worker runs a process per core, and its machine type ends in the number of cores.
     """

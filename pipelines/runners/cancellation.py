@@ -1,7 +1,7 @@
 """Cancels a run's job on its cluster when the launcher is stopped.
 
-A cluster would otherwise continue the job beside the launcher that resumes the run. On Flink, Beam's own
-`cancel` leaves the job running, so Flink's REST service cancels it.
+Otherwise the cluster would continue the job while another launcher resumes the run. On Flink, Beam's own
+`cancel` leaves the job running, so it is cancelled through Flink's REST service.
 """
 
 import contextlib

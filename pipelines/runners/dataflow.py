@@ -28,21 +28,21 @@ _DISK_GB: Final = 30
 
 
 class TemplateMadeError(JobFailedError):
-    """A template was made that runs elsewhere; this process is done, successfully."""
+    """A template was made, which runs elsewhere; this process has succeeded."""
 
     code = ExitCode.OK
 
 
 def complete_flags(flags: Sequence[str], *, inputs: Sequence[str], output: str) -> Sequence[str]:
-    """Return a run's Beam flags, with those that a Dataflow job needs; unchanged for other runners.
+    """Complete a run's Beam flags for Dataflow; return them unchanged for other runners.
 
     Args:
-        flags: of the command line.
-        inputs: places that the workers read.
+        flags: flags of the command line.
+        inputs: paths and URIs that the workers read.
         output: the run's folder.
 
     Raises:
-        UserError: when workers would lack digitmill or could not reach inputs or output, or when project
+        UserError: when workers would not have digitmill or could not reach inputs or output, or when project
             or credentials are missing.
     """
     given = PipelineOptions(list(flags))
@@ -75,7 +75,7 @@ def _locked_requirements(setup: SetupOptions) -> list[str]:
 
 
 def makes_template(options: PipelineOptions) -> bool:
-    """Whether a template is made, as in the launcher of a Flex Template, instead of running a job."""
+    """Whether the options make a template instead of running a job, as in a Flex Template's launcher."""
     return bool(options.view_as(GoogleCloudOptions).template_location)
 
 

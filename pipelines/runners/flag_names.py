@@ -1,4 +1,4 @@
-"""Refuses a misspelled flag at once: the names of Beam's flags stand in its source, which is not imported."""
+"""Rejects misspelled flags at once, by reading the names of Beam's flags from its source without import."""
 
 import functools
 import importlib.util
@@ -22,10 +22,10 @@ _FLAG: Final = re.compile(r"""["'](--[\w-]+)["']""")
 
 
 def check_flag_names(flags: Sequence[str]) -> None:
-    """Refuse what neither the verb nor Beam has, as `beam_options.beam_options` would after seconds.
+    """Reject unknown flags at once, instead of after seconds in `beam_options.beam_options`.
 
     Raises:
-        UserError: for a flag of no such name, or a word that belongs to no flag.
+        UserError: for an unknown flag, or a word that belongs to no flag.
     """
     if not flags:
         return
@@ -38,11 +38,11 @@ def check_flag_names(flags: Sequence[str]) -> None:
 
 
 def unexpected(word: str, known: Iterable[str]) -> UserError:
-    """Return the error for a word that is no flag's or whose flag is unknown.
+    """Return the error for a word that is an unknown flag, or belongs to no flag.
 
     Args:
-        word: as it was given.
-        known: names of Beam's flags; the verb's own are suggested too.
+        word: the word as given.
+        known: names of Beam's flags to suggest, besides the verb's own.
     """
     if not word.startswith("-"):
         hint = "put inputs before the flags of Beam"
@@ -54,7 +54,7 @@ def unexpected(word: str, known: Iterable[str]) -> UserError:
 
 @functools.cache
 def names_in_beam() -> Collection[str]:
-    """Return all texts in Beam's declarations that look like flags: all flags, and maybe others."""
+    """Return all texts in Beam's source that look like flags: all of Beam's flags, and maybe more."""
     spec = importlib.util.find_spec("apache_beam")
     assert spec is not None
     assert spec.submodule_search_locations

@@ -1,4 +1,4 @@
-"""Gives each slot of a Flink cluster's task managers a worker process of its own."""
+"""Gives each task slot of a Flink cluster its own worker process."""
 
 from typing import Final, NamedTuple
 
@@ -22,7 +22,7 @@ class FlinkSlots(NamedTuple):
 
 
 def flink_master(options: PipelineOptions) -> str | None:
-    """Return the address of a Flink job manager of its own; None for other runners and Flink's own engine."""
+    """Return the address of an external Flink job manager; None for other runners and embedded Flink."""
     # Beam takes the name in any case, and with its module.
     name = str(options.view_as(StandardOptions).runner).rpartition(".")[2]
     if name.lower() != "flinkrunner":
@@ -45,9 +45,9 @@ def read_slots(master: str) -> FlinkSlots | None:
 
 
 def complete_flink(options: PipelineOptions) -> None:
-    """Set the worker processes of a task manager to its slots, unless the flags say how many.
+    """Start as many worker processes per task manager as it has slots, unless the flags set the number.
 
-    By default Beam starts one: all slots share its model and its interpreter lock, and score hardly faster.
+    By default Beam starts one, so that all slots share its GIL and hardly score faster than one.
     """
     master = flink_master(options)
     given = "sdk_worker_parallelism" in options.get_all_options(drop_default=True)

@@ -1,4 +1,4 @@
-"""Ends a run that is stopped, or whose storage or workers fail, with one line that says how to resume it."""
+"""Ends a stopped or failed run with one line that says how to resume it."""
 
 import contextlib
 import logging
@@ -22,7 +22,7 @@ _KNOWN: Final = re.compile(
 
 @contextlib.contextmanager
 def resumable(command: str) -> Iterator[None]:
-    """Context manager around work that the command resumes.
+    """Context manager around work that `command` can resume.
 
     Raises:
         StoppedError: on Ctrl-C and SIGTERM, and on failures of storage, workers or the runner.

@@ -1,8 +1,8 @@
-"""Imports Beam for a pipeline in the launcher's process, without what it would only need elsewhere.
+"""Imports Beam for a pipeline in the launcher's process, without modules that it does not need there.
 
-`import apache_beam` imports, where they are installed, the clients of Google Cloud, AWS, Azure, Hadoop and
-MongoDB, and pandas and Arrow: 1.4 of 2.05 s of processor time. Beam runs without each of them, as in an
-environment that lacks it, and a local run uses none: digitmill's own storage reads and writes buckets.
+If they are installed, `import apache_beam` imports the clients of Google Cloud, AWS, Azure, Hadoop and
+MongoDB, and pandas and Arrow, which takes 1.4 of 2.05 s of processor time. Beam works without them, and a
+local run uses none: digitmill's own storage reads and writes buckets.
 """
 
 import contextlib
@@ -46,9 +46,9 @@ class _Deferred(types.ModuleType):
 
 
 def import_beam(flags: Sequence[str]) -> None:
-    """Import Beam as the flags of a run need it: whole if there are any, for they may name another runner.
+    """Import Beam for a run: fully if there are any Beam flags, because they may name another runner.
 
-    Only for a process that runs one command: what Beam was imported without, it stays without.
+    Only for a process that runs one command: modules that Beam was imported without stay missing.
     """
     if flags or "apache_beam" in sys.modules:
         return
@@ -71,10 +71,10 @@ def import_beam(flags: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def plain_pipelines() -> Iterator[None]:
-    """Context manager in which Beam makes plain pipelines, also in a notebook.
+    """Context manager in which Beam makes plain pipelines, even in a notebook.
 
-    In one it names their steps after cells, by its interactive runner. Importing that takes seconds, and
-    fails where pandas is missing or newer than 2.
+    In a notebook, Beam imports its interactive runner to name steps after cells. That import takes seconds,
+    and fails if pandas is missing or newer than 2.
     """
     from apache_beam import pipeline
 

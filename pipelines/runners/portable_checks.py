@@ -1,6 +1,6 @@
-"""Checks what a portable runner needs before a run begins: its job server, cluster and workers.
+"""Checks a portable runner's job server, cluster and workers before a run begins.
 
-Beam checks only after the output has begun, or waits minutes or forever for a service that is missing.
+Beam itself checks only after the run has begun its output, or waits minutes or forever for a missing service.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""Describes whether a runner and its workers answer the launcher, for a run that makes no progress."""
+"""Describes whether a runner and its workers respond, for a run that makes no progress."""
 
 import contextlib
 import socket
@@ -11,7 +11,7 @@ from pipelines.runners.flink_workers import ANSWER_SECONDS, flink_master, read_s
 
 
 def runner_state(options: PipelineOptions) -> Callable[[], str] | None:
-    """Return a function that describes what of a pipeline's runner answers; None if it is this process."""
+    """Return a function that describes which parts of a runner respond; None for a runner in this process."""
     if in_process(options):
         return None
     portable, name = options.view_as(PortableOptions), str(options.view_as(StandardOptions).runner)

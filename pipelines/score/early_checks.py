@@ -1,6 +1,6 @@
-"""Refuses a typo or a missing path at once, by the checks of the job itself, before seconds of imports.
+"""Rejects typos and missing paths before slow imports, using the checks of the job itself.
 
-Only what is on this machine's disks is looked at: a store is asked once, by the job.
+Only checks local paths; the job checks object stores, so that each is asked only once.
 """
 
 import os
@@ -20,13 +20,13 @@ from pipelines.score_options import ScoreOptions
 
 
 def check_early(options: ScoreOptions, *, begins: bool) -> None:
-    """Check flags, output and places of a run, in the order of the job; `begins` says whether it will write.
+    """Check flags, output and paths of a run, in the job's order; `begins` is false for a dry run.
 
     Raises:
-        UserError: as the job would.
+        UserError: for the same reasons as the job.
     """
     check_flag_names(options.beam_flags)
-    # A run that is resumed may have no need of its inputs any more.
+    # A resumed run may no longer need its inputs.
     resumed = options.resume
     if options.output and not is_object(options.output):
         output = open_folder(options.output)
@@ -39,7 +39,7 @@ def check_early(options: ScoreOptions, *, begins: bool) -> None:
         return
     for given in options.inputs:
         _read_missing(given, _first_image)
-    # The first night names the folder of all nights, which its own output makes.
+    # In the first run, --since may name the parent of its own output, which does not exist yet.
     if not _lies_in(options.output, options.since):
         _read_missing(options.since, find_runs)
     _read_missing(options.input_list, read_input_list)
@@ -60,8 +60,8 @@ def _lies_in(place: str, folder: str | None) -> bool:
 
 
 def _read_missing(place: str | None, read: Callable[[str], object]) -> None:
-    """Read a place if it does not exist, which raises the error that says so."""
-    # A pipe of the shell's is there, and can be read only once.
+    """Read a path that does not exist, in order to raise the reader's own error."""
+    # Do not read existing paths: a shell's pipe can be read only once.
     if place is None or is_object(place) or os.path.lexists(local_path(place)):
         return
     root, pattern = real_root(local_path(place))

@@ -37,16 +37,16 @@ from schemas.layout import is_listed
 from schemas.run_plan import RunPlan
 
 SAMPLE: Final = 512
-"""Number of images that are read and scored to measure the time of one."""
+"""Number of images to read and score, in order to measure the time per image."""
 
 _PAGE: Final = 1000
-"""Names that an object store returns for one listing request."""
+"""Names per listing request of an object store."""
 
 _NO_OUTPUT: Final = f"{os.devnull}/none"
-"""A folder that does not exist and is in no input; nothing is written."""
+"""A folder that does not exist and is in no input; nothing is written to it."""
 
 _WRITES: Final = 5
-"""Requests for each work item's files: listing, predictions twice, record, and a check for the record."""
+"""Requests per work item's files: listing, predictions twice, record, and a check for the record."""
 
 
 @dataclasses.dataclass
@@ -54,8 +54,8 @@ class Tally:
     """Counts of listed images and a sample of them; an archive counts as one image.
 
     Attributes:
-        remote: number of files that are read by one request each.
-        sample: images with their ranks, at random but the same every time.
+        remote: number of files that take one read request each.
+        sample: a reproducible random sample of images, with their ranks.
     """
 
     files: int = 0
@@ -65,7 +65,7 @@ class Tally:
     sample: list[tuple[int, ListedImage]] = dataclasses.field(default_factory=list)
 
     def count(self, images: Iterable[ListedImage]) -> Iterator[ListedImage]:
-        """Yield images unchanged, counted."""
+        """Count images and yield them unchanged."""
         for image in images:
             self.files += 1
             self.bytes += max(0, image.size)
@@ -86,11 +86,11 @@ class Tally:
 
 @dataclasses.dataclass(frozen=True)
 class Preview:
-    """Figures of a run that was not made.
+    """Estimated figures of a run that has not started.
 
     Attributes:
         requests: number of requests to object stores, for listing, reading and writing.
-        seconds: time that one worker took for the sample.
+        seconds: time that one worker needed for the sample.
     """
 
     listed: int
@@ -103,7 +103,7 @@ class Preview:
     ignored: int
 
     def as_data(self) -> dict[str, int | float]:
-        """Return the figures in JSON's types."""
+        """Return the figures as JSON types."""
         todo = self.todo
         return {
             "listed": self.listed,
@@ -183,7 +183,7 @@ def _preview(options: ScoreOptions, bundle: Bundle, challenger: Bundle | None) -
 
 
 def _left(options: ScoreOptions, plan: RunPlan, scratch: OutputFolder, listed: int) -> Tally:
-    """Return the images that earlier runs leave to score, by the same join as the run's."""
+    """Return the tally of images that earlier runs leave to score, using the run's own join."""
     past = open_past_runs(plan.past)
     buckets = incremental.bucket_count(max(listed, *(run.manifest.counts.listed for run in past)))
     task = JoinTask(
@@ -223,7 +223,7 @@ def _try(
             contents = zip(some, reader.read(some), strict=True)
             return classifier.classify(PagedContents(contents, options.pages))
 
-        # Warm up on a few: connections and the engine take time to start.
+        # Warm up on a few images: connections and the engine take time to start.
         score(images[:16])
         began = time.perf_counter()
         scored = score(images)

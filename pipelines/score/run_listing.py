@@ -1,4 +1,4 @@
-"""What a run scores: lists its inputs in the launcher, as work items that are frozen in the output."""
+"""Lists a run's inputs in the launcher and freezes them in the output as work items."""
 
 import contextlib
 import dataclasses
@@ -32,11 +32,11 @@ from schemas.run_plan import RunPlan
 
 @dataclasses.dataclass
 class RunListing:
-    """The work items of a new run, each frozen in the output before it is yielded; iterate once.
+    """The work items of a new run, each frozen in the output before it is yielded. Can be iterated once.
 
-    A Beam step may iterate it. Beam turns the error of a step into text, so `errors` raises it as it was.
+    A Beam step may iterate it. Beam turns an error in a step into text; `errors` raises the original error.
 
-    `undo` removes what the run has written, if its inputs turn out to be unusable.
+    `undo` removes everything the run has written, for inputs that turn out to be unusable.
     """
 
     items: Generator[FrozenItem, None, None]
@@ -57,11 +57,11 @@ class RunListing:
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
-        """Context manager around the iteration: raises the listing's own error.
+        """Context manager around the iteration: raises the listing's original error.
 
         Raises:
-            UserError: when the inputs cannot be listed to the end; what the run has written is removed then.
-            StorageError: when another launcher has taken the output over meanwhile; nothing is removed then.
+            UserError: when the inputs cannot be listed to the end; the run's files are removed then.
+            StorageError: when another launcher has taken over the output; nothing is removed then.
         """
         try:
             yield
@@ -78,7 +78,7 @@ class RunListing:
         """Return the index of the whole listing.
 
         Raises:
-            UnreconciledError: when it was not iterated to its end.
+            UnreconciledError: when the listing was not iterated to its end.
         """
         index = read_index(self.output)
         if index is None:
@@ -99,12 +99,12 @@ def begin_run(
     past: Sequence[PastRun] = (),
     spread: bool = True,
 ) -> RunListing:
-    """Write a new run's plan and return its listing, whose end workers may list if it is `spread`.
+    """Write a new run's plan and return its listing; if `spread`, workers may list the rest.
 
     Raises:
-        UserError: when the inputs hold nothing that can be listed; nothing is written then.
+        UserError: when there is nothing to list in the inputs; nothing is written then.
     """
-    # An earlier run had about as many images as there will be.
+    # Assume about as many images as in an earlier run.
     known = [earlier.manifest.counts.listed for earlier in past]
     listing = open_listing(options, spread=spread)
     listing.begin()
@@ -130,9 +130,9 @@ def begin_run(
 
 
 def open_listing(options: ScoreOptions, *, spread: bool = True) -> Listing:
-    """Return the images to score, listed lazily; workers may list the end of a large folder if `spread`."""
+    """Return the images to score, listed lazily; if `spread`, workers may list the rest of a large folder."""
     survey = Survey(Selection(options.include, options.exclude), strict=options.strict_listing)
-    # Not where two lists could name the same image, nor where a part of the images is chosen.
+    # Not if two lists could name the same image, nor if only a part of the images is chosen.
     spread = spread and not (options.limit or options.sample)
     if spread and options.input_list is None:
         listing = list_with_ranges(options.inputs, survey=survey)

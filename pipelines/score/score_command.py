@@ -8,7 +8,7 @@ from schemas.errors import ExitCode
 
 
 def _needs_no_output(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
-    """Leave `--output` out of what must be given; the callback of `--dry-run`."""
+    """Make `--output` optional; the callback of `--dry-run`."""
     del param
     if value:
         ctx.default_map = {"output": "", **(ctx.default_map or {})}

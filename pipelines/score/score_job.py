@@ -81,8 +81,8 @@ class _Run:
         pool: worker processes that were started early; None if there are none.
         past: earlier runs whose images are skipped.
         done: names of the statistics records that existed at the start.
-        signer: the key that signs the manifest; None without one.
-        fields: what makes fields of the images; None for a run without them.
+        signer: the key that signs the manifest; None for an unsigned manifest.
+        fields: rules that group images into fields; None for a run without fields.
     """
 
     options: ScoreOptions
@@ -102,16 +102,16 @@ class _Run:
 def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer | None = None) -> Summary:
     """Score the inputs and write predictions, reports and, last, the manifest.
 
-    The caller may have started worker processes, as for many images, and closes the pool afterwards; the
-    engines of this machine are compared then. Before that it has loaded the key that signs the manifest, so
-    that they do not inherit its pass phrase.
+    The caller may pass worker processes that it started for many images, and closes the pool afterwards. In
+    this case, the run measures which engine is fastest on this machine. The caller must load the `signer`
+    before it starts the processes, so that they do not inherit its pass phrase.
 
     Raises:
         UserError: when an option cannot be used; nothing is written then.
         StoppedError: when the run was stopped or its storage failed; it can be resumed.
-        UnreconciledError: when a listed image has no outcome; there is no manifest then.
+        UnreconciledError: when a listed image has no outcome; no manifest is written then.
     """
-    # Check all that can be checked before an image is read or a file written.
+    # Check everything that can be checked before reading an image or writing a file.
     started = datetime.datetime.now(datetime.UTC)
     signer = signer or Signer.load(options.sign)
     pipeline_options = job_options(options.beam_flags, inputs=options.inputs, output=options.output)
@@ -129,7 +129,7 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer
         resumable(options.command(resume=True)),
         output.hold() as hold,
     ):
-        # Read again: another launcher may have begun, or finished, in between.
+        # Read again: another launcher may have started or finished in between.
         standing = output_run.read_state(output, resume=options.resume)
         plan = make_plan(options, bundle, challenger, begun=standing.plan, output=output)
         rules = field_rules(options, plan)
@@ -138,7 +138,7 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer
             limits = dataclasses.replace(options.limits, processes=worker_processes(pipeline_options))
             task = _task(options, plan, bundle, challenger, output=output, limits=limits)
             past, done = open_past_runs(plan.past), output.names(STATISTICS)
-            _ = audits_of(past)  # one that is damaged would stop the run at its very end
+            _ = audits_of(past)  # a damaged audit would otherwise stop the run at its very end
             held = _Run(options, pipeline_options, plan, task, output, hold, pool, past, done, signer, rules)
             finished = _score(held, started)
         else:
@@ -149,8 +149,8 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer
 
 
 def _score(run: _Run, started: datetime.datetime) -> Manifest:
-    # 1. Freeze the listing: its count is the denominator of everything after. And score, in one pipeline that
-    # lists too, or that begins with what is frozen. Each work item writes its statistics record last.
+    # 1. Freeze the listing, whose count everything later must match. Score in the same pipeline, or in a
+    # second one that starts from the frozen listing. Each work item writes its statistics record last.
     began = time.monotonic()
     frozen = read_index(run.output)
     if frozen is None and _may_score_while_listing(run):
@@ -161,7 +161,7 @@ def _score(run: _Run, started: datetime.datetime) -> Manifest:
     seconds = time.monotonic() - began
     run.hold.confirm()
 
-    # 2. Reconcile from the committed records, not from Beam's counters, which count retries too.
+    # 2. Reconcile from the written records, not from Beam's counters, which include retries.
     account = reconcile(frozen, output=run.output, most=run.options.rows_per_part)
     remove_unreferenced(run.output, account)
 
@@ -216,7 +216,7 @@ def _task(
 
 
 def _task_for_workers(run: _Run) -> ScoringTask:
-    """Return the task for whichever process scores: workers outside the launcher's read staged models."""
+    """Return the scoring task; workers outside this process read models staged in the output."""
     if in_process(run.pipeline_options):
         return run.task
     task = run.task
@@ -235,8 +235,8 @@ def _list(run: _Run) -> ListingIndex:
 def _may_score_while_listing(run: _Run) -> bool:
     """Whether worker processes may score while the launcher still lists.
 
-    False in a bucket, where another launcher could take over and list again: files that the first one's
-    processes still write would be strays. False if Beam works in another thread, which Ctrl-C cannot reach.
+    False for an output in a bucket, because another launcher could take over and list again, while processes
+    of the first one still write files. False if Beam works in another thread, which Ctrl-C cannot reach.
     """
     if run.pool is None or run.past or not isinstance(run.output, LocalFolder):
         return False
@@ -260,11 +260,11 @@ def _score_while_listing(run: _Run) -> ListingIndex:
                     began = began or time.monotonic()
                     left.append(item)
                     yield item.ref
-            # The bar of the listing has ended.
+            # The progress bar of the listing has ended.
             progress.enter_context(Progress(run.output, left, began=began))
 
-        # Whatever ends the pipeline ends the processes first: then nobody writes any more while the run is
-        # removed, or once another launcher has the output.
+        # Whatever ends the pipeline, end the processes first: nobody may still write while the run is removed
+        # or after another launcher has taken over the output.
         with run.pool as pool, explain_failures(run.output, left):
             score = ScoreImages(run.task, _shared(pool), spread=False)
             _run_pipeline(run, lambda pipeline: pipeline | ListInputs(refs), score)
@@ -273,18 +273,18 @@ def _score_while_listing(run: _Run) -> ListingIndex:
 
 
 def _score_frozen(run: _Run, frozen: ListingIndex) -> None:
-    """Score the work items that are left of a frozen listing, on any runner."""
+    """Score the remaining work items of a frozen listing, on any runner."""
     left = [item for item in frozen.items if frozen.buckets or record_name(item.digest) not in run.done]
     if not left and not frozen.ranges and not frozen.buckets:
         return
     known = [] if frozen.buckets else left
     task = _task_for_workers(run)
-    # Grouped in memory, the names of a hundred million images would not fit.
+    # The names of a hundred million images would not fit in memory.
     on_disk = frozen.buckets and runs_once_in_process(run.pipeline_options)
     spill = Spill(frozen.buckets) if on_disk else None
 
     def items(pipeline: beam.Pipeline) -> beam.PCollection:
-        # The items are spread over the workers where they are scored, listed ones among them.
+        # No reshuffle: the scoring step spreads these items, and those that workers list, over the workers.
         refs = pipeline | "WorkItems" >> beam.Create([item.ref for item in left], reshuffle=False)
         if frozen.ranges:
             ranges = pipeline | "Ranges" >> beam.Create(frozen.ranges, reshuffle=False)
@@ -301,7 +301,7 @@ def _score_frozen(run: _Run, frozen: ListingIndex) -> None:
         explain_failures(run.output, known),
         Progress(run.output, known, adds_items=_adds_items(frozen), watchdog=watchdog),
     ):
-        # One thread runs all steps: spreading would cost a tenth of a second, and change nothing.
+        # If one thread runs all steps, spreading costs a tenth of a second and has no benefit.
         spread = not in_main_thread(run.pipeline_options)
         _run_pipeline(run, items, ScoreImages(task, scorer, spread=spread))
     dataflow.exit_after_template(run.pipeline_options, run.options.command(resume=True))
@@ -315,7 +315,7 @@ def _run_pipeline(run: _Run, items: Callable[[beam.Pipeline], beam.PCollection],
 
 @contextlib.contextmanager
 def _scorer(run: _Run, frozen: ListingIndex, left: Sequence[FrozenItem]) -> Iterator[Shared]:
-    """Context manager around the scorer: worker processes, or none yet if Beam's workers make their own."""
+    """Context manager around the scorer: worker processes, or nothing if Beam's workers make their own."""
     if not in_process(run.pipeline_options):
         yield Shared()
         return
@@ -349,7 +349,7 @@ def _join_task(run: _Run, frozen: ListingIndex) -> JoinTask:
 
 
 def _adds_items(frozen: ListingIndex) -> Callable[[str], bool] | None:
-    """Return which listing files hold work items that workers add; None if they add none."""
+    """Return a predicate for listing files whose work items workers add; None if they add none."""
     if frozen.buckets:
         return is_joined
     return is_listed if frozen.ranges else None

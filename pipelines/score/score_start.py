@@ -13,27 +13,27 @@ def run_score(options: ScoreOptions, *, one_command: bool) -> "Summary":
     """Score the inputs and write predictions, reports and, last, the manifest.
 
     Args:
-        options: of the run.
-        one_command: whether the process does nothing else. Then Beam is imported without what the run has no
-            need of, and stays without it.
+        options: the run's options.
+        one_command: whether the process does nothing else. If so, the parts of Beam that the run does not
+            need are not imported, and cannot be imported later.
 
     Raises:
         UserError: when an option or input cannot be used; nothing is written then.
         StoppedError: when the run was stopped or its storage failed; it can be resumed.
-        UnreconciledError: when a listed image has no outcome; there is no manifest then.
+        UnreconciledError: when a listed image has no outcome; no manifest is written then.
     """
     from pipelines.score.early_checks import check_early
 
-    # First: a typo need not wait for what a run imports.
+    # First, so that a typo is reported before slow imports.
     check_early(options, begins=True)
     from pipelines.output.signing import Signer
     from pipelines.runners.local_beam import import_beam, plain_pipelines
     from pipelines.workers.choice import early_pool
 
-    # Before the workers, which would inherit its pass phrase.
+    # Load the key before starting workers, which would inherit its pass phrase.
     signer = Signer.load(options.sign)
     with early_pool(options) as pool:
-        # After the workers: they get ready while this process imports Beam.
+        # Import Beam after starting the workers, which get ready in the meantime.
         if one_command:
             import_beam(options.beam_flags)
         else:

@@ -22,14 +22,14 @@ _REST: Final = "rest"
 
 
 class ListInputs(beam.PTransform):
-    """Lists the inputs in the launcher's process: a pipeline's begin to a PCollection of `ItemRef`.
+    """Lists the inputs in the launcher's process: from a pipeline's start to a PCollection of `ItemRef`.
 
-    A runner that works in the launcher's process calls `refs` once.
+    Only for runners in the launcher's process, which call `refs` once.
     """
 
     def __init__(self, refs: Callable[[], Iterator[ItemRef]]) -> None:
         super().__init__()
-        # Beam pickles functions, but passes on what a `Shared` holds as it is.
+        # Beam pickles functions, but passes on the content of a `Shared` unchanged.
         self._shared = Shared()
         self._shared.acquire(lambda: refs)
 
@@ -47,10 +47,10 @@ def _not_here() -> None:
 
 
 def list_ranges(ranges: beam.PCollection, task: ScoringTask) -> beam.PCollection:
-    """Spread `RemoteRange`s over the workers and list each once: to a PCollection of `ItemRef`.
+    """Spread `RemoteRange`s over the workers and list each once; return a PCollection of `ItemRef`.
 
-    A worker lists so many names of a range, and the next round spreads what it leaves; the last one leaves
-    nothing.
+    In each round, a worker lists a bounded number of names of its range; the next round spreads the rest. The
+    last round lists everything.
     """
     listed = []
     for number in range(LIST_ROUNDS):
@@ -67,9 +67,9 @@ def list_ranges(ranges: beam.PCollection, task: ScoringTask) -> beam.PCollection
 
 
 def _list_range(keys: RemoteRange, task: ScoringTask, *, last: bool) -> Iterator[Any]:
-    """List a range of names as work items that are frozen in the output; yield an `ItemRef` to each.
+    """List a range of names as work items frozen in the output; yield an `ItemRef` for each.
 
-    What is left of a range goes to the output `_REST`, as `RemoteRange`s.
+    The rest of the range goes to the tagged output `_REST`, as `RemoteRange`s.
     """
     output = open_folder(task.output, retry_seconds=task.limits.retry_seconds)
     for listed in list_range(
@@ -88,16 +88,16 @@ def _list_range(keys: RemoteRange, task: ScoringTask, *, last: bool) -> Iterator
 
 
 class ScoreImages(beam.PTransform):
-    """PCollection of `ItemRef` to PCollection of the digests of the items that are done (`str`).
+    """Scores work items: from a PCollection of `ItemRef` to one of the digests of finished items (`str`).
 
-    Predictions go to the output folder, not through a shuffle, which would cost 15-73 us an image.
+    Predictions go to the output folder, not through a shuffle, which would cost 15-73 us per image.
 
     Args:
         task: parameters of the scoring.
-        scorer: holds the scorer, if the launcher has made one; workers in other processes find it empty and
-            make their own.
-        spread: whether to spread the items over the runner's workers. Otherwise this step is fused with the
-            one before it, and each item goes to the scorer as soon as it is yielded.
+        scorer: holds the launcher's scorer, if it made one; workers in other processes find it empty and make
+            their own.
+        spread: whether to spread the items over the runner's workers. If not, this step is fused with the
+            previous one, and each item goes to the scorer as soon as it is yielded.
     """
 
     def __init__(self, task: ScoringTask, scorer: Shared | None = None, *, spread: bool = True) -> None:
@@ -107,18 +107,18 @@ class ScoreImages(beam.PTransform):
 
     def expand(self, items: beam.PCollection) -> beam.PCollection:
         """Score each item once."""
-        # Without a reshuffle all items would be fused with their creation and stay on one worker.
+        # Without a reshuffle, this step would be fused with the items' creation and run on one worker.
         spread = items | "Spread" >> beam.Reshuffle() if self._spread else items
         return spread | "Score" >> beam.ParDo(self._score)
 
 
 class ScoreWorkItem(beam.DoFn):
-    """Submits work items to a scorer; a bundle is done when all of its items are written."""
+    """Submits work items to a scorer; a Beam bundle is done when all its items are written."""
 
     def __init__(self, task: ScoringTask, scorer: Shared | None = None) -> None:
         super().__init__()
         self._task = task
-        # One model, and one bound on connections and requests, for all threads of a worker process.
+        # All threads of a worker process share one model, and one limit on connections and requests.
         self._shared = scorer or Shared()
 
     def setup(self) -> None:
@@ -131,13 +131,13 @@ class ScoreWorkItem(beam.DoFn):
         self._pending.clear()
 
     def process(self, ref: ItemRef) -> Iterator[str]:
-        """Submit one item; yield the digests of earlier ones that are done, or must be done first."""
+        """Submit one item; yield the digests of finished items, waiting for some if too many are pending."""
         while self._pending and (self._pending[0].done() or len(self._pending) >= self._scorer.max_pending):
             yield self._pending.popleft().result()
         self._pending.append(self._scorer.submit(ref))
 
     def finish_bundle(self) -> Iterator[Any]:
-        """Wait for pending items, so that the bundle counts as done only then."""
+        """Wait for pending items, so that the bundle is not done before they are."""
         while self._pending:
             digest = self._pending.popleft().result()
             yield WindowedValue(digest, MIN_TIMESTAMP, [GlobalWindow()])

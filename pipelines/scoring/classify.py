@@ -1,4 +1,4 @@
-"""From file contents to decisions: decodes, predicts and decides, without reading or writing files."""
+"""Turns file contents into decisions: decodes, predicts and decides, without reading or writing files."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final, TypeVar
@@ -20,10 +20,10 @@ from schemas.failure import Failure, FailureCode, ImageError
 from schemas.prediction import NO_LABEL, NO_NUMBER
 
 _CHUNK_IMAGES: Final = 512
-"""Images that are decoded at once: enough for full batches, little memory."""
+"""Images to decode at once: enough for full batches, and little memory."""
 
 _CHUNK_BYTES: Final = 64 * 2**20
-"""Bytes of files that are decoded at once, unless a single file is larger."""
+"""Bytes of files to decode at once, unless a single file is larger."""
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Content)
@@ -38,7 +38,7 @@ class Classifier:
         self._challenger = challenger
 
     def classify(self, contents: Iterable[OwnedContent]) -> ScoredBatch:
-        """Decode and score contents; every image ends up scored or failed, in the order given.
+        """Decode and score contents in the order given; every image ends up scored or failed.
 
         Raises:
             EngineError: when a model cannot score any image.
@@ -86,7 +86,7 @@ class Classifier:
         )
 
     def _predict(self, digits: np.ndarray, errors: list[ImageError | None]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the scored digits and their probabilities; add the others to `errors`."""
+        """Return the scored digits and their probabilities; write the errors of the others to `errors`."""
         slots = np.flatnonzero([error is None for error in errors])
         predictions = predict(self._engine, digits[slots])
         for row, detail in predictions.errors.items():
@@ -95,7 +95,7 @@ class Classifier:
         return digits[slots[scored]], predictions.probabilities[scored]
 
     def _predict_challenger(self, digits: np.ndarray) -> np.ndarray:
-        """Return float32[N, 10]; NaN where there is no prediction."""
+        """Return the challenger's probabilities, float32[N, 10]; NaN where it has no prediction."""
         if self._challenger is None:
             return np.full((len(digits), CLASSES), np.nan, np.float32)
         predictions = predict(self._challenger, digits)
@@ -106,7 +106,7 @@ class Classifier:
 def split_chunks(
     contents: Iterable[tuple[T, C]], *, most_bytes: int = _CHUNK_BYTES
 ) -> Iterator[list[tuple[T, C]]]:
-    """Yield contents, each with its owner, in lists of bounded length and size in bytes."""
+    """Yield pairs of owner and content in lists of bounded length and total bytes."""
     chunk: list[tuple[T, C]] = []
     size = 0
     for owner, content in contents:
@@ -114,7 +114,7 @@ def split_chunks(
         if isinstance(content, bytes):
             size += len(content)
         elif isinstance(content, Page):
-            # Pages share their file's bytes.
+            # Pages share the bytes of their file.
             size += 0 if content.number else len(content.data)
         if len(chunk) == _CHUNK_IMAGES or size >= most_bytes:
             yield chunk

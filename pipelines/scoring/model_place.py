@@ -1,4 +1,4 @@
-"""The models of a run: opened where the user has them, and staged in the output for workers elsewhere."""
+"""Opens the models of a run, and stages them in the output for workers on other machines."""
 
 import dataclasses
 
@@ -14,15 +14,15 @@ from schemas.run_plan import RunPlan
 def open_bundles(
     options: ScoreOptions, *, begun: RunPlan | None = None, compare: bool = False
 ) -> tuple[Bundle, Bundle | None]:
-    """Return the checked bundles of a run's model and challenger; None without one.
+    """Open and check the bundles of a run's model and of its challenger, if there is one.
 
     Args:
-        options: of the run.
-        begun: the plan that it has begun with; a resumed run keeps its engine, and so gives the same bytes.
-        compare: whether `auto` takes the model's fastest engine on this machine, which takes half a second.
+        options: the run's options.
+        begun: the plan of a resumed run; it keeps its engine, so that its output is the same to the byte.
+        compare: whether `auto` measures the engines and takes the fastest, which takes half a second.
 
     Raises:
-        UserError: when one is missing, damaged, or has no model for the engine.
+        UserError: when a bundle is missing, damaged, or has no model for the engine.
     """
     challenger = open_bundle(options.challenger, options.engine) if options.challenger else None
     if options.engine != EngineKind.AUTO:
@@ -38,11 +38,10 @@ def open_bundles(
 
 
 def stage_bundle(bundle: Bundle, output: OutputFolder) -> Bundle:
-    """Write the files that a bundle's engine reads into an output, once; return the bundle there.
+    """Copy the files that a bundle's engine needs into an output, if missing; return the copied bundle.
 
-    Workers of another machine have neither the launcher's files nor, maybe, the right to read a user's bucket
-    of models; the output they can reach. What they load is compared with the digests in the card, which
-    travels with their task.
+    Workers on other machines can reach the output, but not the launcher's disk, and maybe not the user's
+    model bucket. They compare what they load with the digests in the card, which is part of their task.
     """
     for name in bundle.engine_files:
         output.write_once(staged_model(bundle.digest, name), bundle.read(name))

@@ -16,21 +16,21 @@ from schemas.errors import WorkerError
 from schemas.prediction import NO_LABEL, Pages
 
 OwnedContent = tuple[ListedImage, Content]
-"""An image with its content, or why it could not be read."""
+"""An image with its content, or with the error that occurred when reading it."""
 
 
 class PagedContents:
-    """Contents of files, those with several pages page by page; a file of one page keeps its name.
+    """Splits the contents of files into pages; a file of one page keeps its name.
 
-    Of a file with too many pages, one failure under the file's own name stands for the rest. A file's label
-    is that of each of its pages, unless they have labels of their own.
+    If a file has too many pages, one failure under the file's own name stands for the rest. A file's label
+    applies to all its pages, unless they have their own labels.
 
     Args:
-        contents: images, each with its file's bytes, or why it could not be read.
-        pages: whether pages beyond the first are images.
+        contents: images, each with its file's bytes or the error that occurred when reading it.
+        pages: whether pages beyond the first are images too.
 
     Attributes:
-        further: number of contents beyond one a file, so far.
+        further: number of extra pages so far, beyond the first page of each file.
     """
 
     def __init__(self, contents: Iterable[OwnedContent], pages: Pages = Pages.ALL) -> None:
@@ -42,7 +42,7 @@ class PagedContents:
         return self._images
 
     def _all(self) -> Iterator[OwnedContent]:
-        # Nearly all images are a small PNG: looking at it here takes 0.1 us, a call 0.2 us.
+        # Nearly all images are small PNGs: an inline check takes 0.1 us, a call 0.2 us.
         head, still = HEAD, STILL_PNG
         for owned in self._contents:
             image, content = owned
@@ -52,7 +52,7 @@ class PagedContents:
             try:
                 pages = read_pages(content)
             except WorkerError as error:
-                # The one image on which the machine fails may be larger than all others.
+                # Name the image: it may be larger than all others and so the only one that fails.
                 raise WorkerError(
                     f"{error.error}, on {image.uri}", value=error.value, hint=error.hint
                 ) from error

@@ -1,4 +1,4 @@
-"""Runs an engine on many digits, so that a digit it cannot score fails alone instead of its batch."""
+"""Runs an engine on many digits; a digit that cannot be scored fails alone, not with its batch."""
 
 import dataclasses
 from typing import Final
@@ -9,7 +9,7 @@ from digitmill.engines.engine import Engine, EngineError
 from schemas.digit import CLASSES, SIDE
 
 _MAX_ALL_FAILED: Final = 16
-"""Up to so many digits may all fail although the engine works."""
+"""If more digits than this all fail, the engine is broken."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,8 +17,8 @@ class Predictions:
     """Predictions for N digits.
 
     Attributes:
-        probabilities: float32[N, 10]; zeros where there is an error.
-        errors: the engine's error for each digit that it could not score, by the digit's index.
+        probabilities: float32[N, 10]; zeros for digits with an error.
+        errors: the engine's error for each digit that it could not score, by index.
     """
 
     probabilities: np.ndarray
@@ -26,11 +26,11 @@ class Predictions:
 
 
 def predict(engine: Engine, digits: np.ndarray) -> Predictions:
-    """Return predictions for uint8[N, 28, 28]; the digits that make a batch fail are found by bisection.
+    """Return predictions for uint8[N, 28, 28]. Bisection finds the digits that make a batch fail.
 
     Raises:
-        EngineError: when the engine itself is broken: it scores none of many digits, or none of a few and
-            not a blank one either.
+        EngineError: when the engine itself is broken: it can score none of many digits, or neither a few
+            digits nor a blank one.
     """
     probabilities = np.zeros((len(digits), CLASSES), np.float32)
     errors = _fill(probabilities, engine=engine, digits=digits)

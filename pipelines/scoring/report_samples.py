@@ -28,17 +28,17 @@ from schemas.prediction import NO_LABEL
 _LEVELS: Final = 256
 _BIN_OF_LEVEL: Final = np.minimum(np.arange(_LEVELS) * HISTOGRAM_BINS // (_LEVELS - 1), HISTOGRAM_BINS - 1)
 _DECODED: Final = (FailureCode.BLANK, FailureCode.ENGINE)
-"""Codes of failures whose images decode."""
+"""Failure codes of images that can be decoded."""
 
 _EVERY: Final = 4
-"""One in so many images has its pixels counted: counting all would take 1 us an image."""
+"""Pixels are counted in every `_EVERY`-th image; counting all would take 1 us per image."""
 
 _THUMBNAIL: Final = 56
 """Longer side of a failed image's thumbnail, in pixels."""
 
 
 class LowestRankedPixels:
-    """Keeps the pixels of the `most` rows of lowest rank; of equal ranks, the first ones.
+    """Keeps the pixels of the `most` rows with the lowest ranks; earlier rows win ties.
 
     Attributes:
         rows: int64[K], numbers of the kept rows, lowest rank first.
@@ -53,12 +53,12 @@ class LowestRankedPixels:
 
     @property
     def rank_bound(self) -> float:
-        """Rank below which a row is kept."""
+        """Rows with a lower rank than this are kept."""
         return float(self._ranks[-1]) if len(self._ranks) == self._most else np.inf
 
     def add(self, rows: np.ndarray, digits: np.ndarray, *, ranks: np.ndarray) -> None:
-        """Offer rows int64[N] of digits uint8[N, 28, 28]; they follow all that were offered before."""
-        # First among themselves, so that a chunk's pixels are not all copied.
+        """Offer row numbers int64[N] with digits uint8[N, 28, 28]; they follow all rows offered before."""
+        # Rank within the chunk first, to avoid copying all its pixels.
         few = np.argsort(ranks, kind="stable")[: self._most]
         all_ranks = np.concatenate([self._ranks, ranks[few]])
         least = np.argsort(all_ranks, kind="stable")[: self._most]
@@ -68,18 +68,18 @@ class LowestRankedPixels:
 
 
 class ReportSamples:
-    """Samples of the images of one call.
+    """Sample images and histograms of one batch.
 
     Attributes:
         doubtful: the least confident rows.
         mistaken: the most confident rows whose label is another digit.
-        confused: by label and predicted digit, the most confident rows where these differ.
-        disagreeing: the rows on which both models are confident and differ.
+        confused: the most confident wrong rows, by label and predicted digit.
+        disagreeing: rows on which both models are confident but differ.
         examples: a sample of the rows of each predicted digit.
-        gray_levels: int64[20], pixels of every fourth image by bin of equal width over [0, 255], as in a
+        gray_levels: int64[20], pixels of every fourth image in equal-width bins over [0, 255], as in a
             model card.
-        ink: counts all rows by what their ink looks like.
-        failed: by failure code, the first image by URI, and its thumbnail, uint8.
+        ink: histograms of ink statistics over all rows.
+        failed: by failure code, the first image by URI and its thumbnail, uint8.
     """
 
     def __init__(self) -> None:
@@ -101,14 +101,14 @@ class ReportSamples:
         probabilities: np.ndarray,
         challenger_probabilities: np.ndarray,
     ) -> None:
-        """Add rows; they follow all rows that were added before.
+        """Add rows that follow all rows added before.
 
         Args:
             images: N images.
             digits: uint8[N, 28, 28].
             start: number of the first row.
-            probabilities: float32[N, 10], the model's.
-            challenger_probabilities: float32[N, 10]; NaN where there is no prediction.
+            probabilities: float32[N, 10], from the model.
+            challenger_probabilities: float32[N, 10]; NaN without a prediction.
         """
         if not images:
             return
@@ -126,12 +126,12 @@ class ReportSamples:
                 kept = self.confused.setdefault(cell, LowestRankedPixels(MAX_CONFUSED))
                 kept.add(rows[there], digits[there], ranks=-confidence[there])
         self._draw_examples(images, rows, first=first, digits=digits)
-        # Without a prediction, argmax gives the index of a NaN.
+        # Without a prediction, argmax returns the index of a NaN.
         differ = (first != challenger_probabilities.argmax(axis=1)) & ~np.isnan(
             challenger_probabilities[:, 0]
         )
         if differ.any():
-            # Ranked by the less confident model: then both are confident.
+            # Rank by the less confident model, so that both are confident.
             both = np.minimum(confidence, challenger_probabilities.max(axis=1))
             self.disagreeing.add(rows[differ], digits[differ], ranks=-both[differ])
 
@@ -145,18 +145,18 @@ class ReportSamples:
             self.examples[digit].add(rows[selected], digits[selected], ranks=ranks[selected])
 
     def add_failures(self, contents: Sequence[OwnedContent], errors: Sequence[ImageError | None]) -> None:
-        """Add a thumbnail for failed images whose contents decode."""
+        """Add thumbnails of failed images that can be decoded."""
         for (image, content), error in zip(contents, errors, strict=True):
             if error is None or error.code not in _DECODED or isinstance(content, ImageError):
                 continue
             if error.code not in self.failed or image.uri < self.failed[error.code][0]:
-                # Decoding again may run out of memory: then there is no thumbnail.
+                # Decoding again may run out of memory; skip the thumbnail then.
                 with contextlib.suppress(ImageError):
                     self.failed[error.code] = image.uri, shrink(to_gray(pixels_of(content)), _THUMBNAIL)
 
 
 def gray_levels(digits: np.ndarray) -> np.ndarray:
-    """Return int64[20], the number of pixels of uint8[N, 28, 28] in each bin of gray levels."""
-    # NumPy would convert each pixel to eight bytes first and take six times as long.
+    """Return the histogram of gray levels, int64[20], of digits uint8[N, 28, 28]."""
+    # NumPy would first convert each pixel to eight bytes and take six times as long.
     counts = cv2.calcHist([digits.reshape(-1, 1)], [0], None, [_LEVELS], [0, _LEVELS])
     return np.bincount(_BIN_OF_LEVEL, weights=counts.ravel(), minlength=HISTOGRAM_BINS).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Makes the rows of a scored batch, by the columns of `schemas.prediction`, and writes them to files."""
+"""Makes the rows of a scored batch, with the columns of `schemas.prediction`, and writes them to files."""
 
 import hashlib
 import json
@@ -28,12 +28,12 @@ def prediction_columns(
     extra: Sequence[str] = (),
     names: RelativeNames = RelativeNames(),  # noqa: B008 - frozen
 ) -> Columns:
-    """Return the values of `schemas.prediction.COLUMNS`, and of `extra` columns, by name.
+    """Return the values of `schemas.prediction.COLUMNS` and of `extra` columns, by name.
 
     Args:
         scored: the rows.
-        extra: names of further columns: probabilities, and those that the input list has.
-        names: relative to the run's inputs; by default whole ones.
+        extra: names of further columns: probabilities, and columns of the input list.
+        names: names of the images relative to the run's inputs; full names by default.
     """
     probabilities = {name: scored.probabilities[:, digit] for digit, name in _PROBABILITIES if name in extra}
     carry = [name for name in extra if name not in probabilities]
@@ -70,18 +70,18 @@ def write_parts(
     names: RelativeNames = RelativeNames(),  # noqa: B008 - frozen
     audit: int | None = None,
 ) -> ItemStatistics:
-    """Write rows, if any, once to files named by their place and content; return their statistics.
+    """Write rows, if any, to files named by place and content, unless they exist; return the statistics.
 
     Args:
         output: folder of the run.
-        piece: digest of the rows' work item, and which piece of its rows they are.
+        piece: digest of the work item, and number of this piece of its rows.
         scored: the rows.
-        order: `part_order` of the item, and of the piece in it; without one, names begin with the piece.
+        order: `part_order` of the item, and of the piece in it; if empty, file names begin with the piece.
         compression: which files are gzipped.
-        formats: of the files.
-        extra: names of further columns: probabilities, and those that the input list has.
-        names: relative to the run's inputs.
-        audit: size of the sample of accepted rows.
+        formats: formats to write.
+        extra: names of further columns: probabilities, and columns of the input list.
+        names: names of the images relative to the run's inputs.
+        audit: size of the audit sample.
     """
     columns = prediction_columns(scored, extra, names) if scored.images else {}
     files = encode_rows(columns, compression, formats) if columns else {}

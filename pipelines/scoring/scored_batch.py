@@ -32,11 +32,11 @@ class ScoredBatch:
         confidence: float32[N], probability of `first`.
         second_confidence: float32[N], probability of `second`.
         accepted: bool[N], whether the confidence reaches the accept threshold.
-        challenger: int64[N], the challenger's most probable digit; `NO_LABEL` where there is none.
-        challenger_confidence: float32[N], its probability; NaN where there is none.
+        challenger: int64[N], the challenger's most probable digit; `NO_LABEL` without a prediction.
+        challenger_confidence: float32[N], its probability; NaN without a prediction.
         failures: the images that were not scored.
-        samples: for the report, by their rows' place in the columns.
-        all_probabilities: float32[N, 10]; None where they are not known.
+        samples: sample images for the report, by row number.
+        all_probabilities: float32[N, 10]; None if unknown.
     """
 
     images: tuple[ListedImage, ...]
@@ -53,14 +53,14 @@ class ScoredBatch:
 
     @property
     def probabilities(self) -> np.ndarray:
-        """Probabilities of all digits, float32[N, 10]; NaN where they are not known."""
+        """Probabilities of all digits, float32[N, 10]; NaN if unknown."""
         if self.all_probabilities is None:
             return np.full((len(self.images), CLASSES), NO_NUMBER, np.float32)
         return self.all_probabilities
 
     @property
     def not_digits(self) -> np.ndarray:
-        """Which of the rows that are not accepted seem to be no digit, bool[N]."""
+        """Rows for review that are probably not a digit, bool[N]."""
         spread = spread_share(self.confidence, self.second_confidence)
         return ~self.accepted & (spread >= np.float32(NO_DIGIT_SHARE))
 
@@ -68,7 +68,7 @@ class ScoredBatch:
 def summarize(
     digest: str, scored: ScoredBatch, parts: tuple[Part, ...], *, audit: int | None = None
 ) -> ItemStatistics:
-    """Return the statistics of a batch, whose rows are in the given files, with a sample of `audit` rows."""
+    """Return the statistics of a batch, with the files of its rows and an audit sample of `audit` rows."""
     labels = np.array([image.label for image in scored.images], np.int64)
     known = labels != NO_LABEL
     right = known & (labels == scored.first)
@@ -118,7 +118,7 @@ def _tallies(scored: ScoredBatch, *, known: np.ndarray, right: np.ndarray) -> tu
     numbers: dict[str, int] = {}
     folders = [numbers.setdefault(folder_of(image.uri), len(numbers)) for image in scored.images]
     cells = np.array(folders, np.int64) * CLASSES + scored.first
-    # Confidences are added one after the other, so their sum depends on the rows' order alone.
+    # Add confidences one by one, so that their sum depends on nothing but the order of the rows.
     counts = [
         np.bincount(cells, weights=weights, minlength=len(numbers) * CLASSES).tolist()
         for weights in (None, scored.confidence, scored.accepted, known, right)

@@ -1,4 +1,4 @@
-"""Scores one work item: reads, decodes, predicts, and writes once. Does not depend on Beam."""
+"""Scores one work item: reads, decodes, predicts and writes its files. Does not depend on Beam."""
 
 import collections
 import dataclasses
@@ -40,11 +40,11 @@ class Scorer:
     audit: int | None = None
 
     def run(self, item: WorkItem, order: str = "") -> ItemStatistics:
-        """Score a work item and write its files, unless it is done already; `order` begins their names.
+        """Score a work item and write its files, unless it is done already; file names start with `order`.
 
-        Crashes are harmless: the statistics record is written last, and an item without one is scored again.
-        An image may disappear between two attempts, so prediction files are named by their content: each
-        attempt writes its own, and the first record determines which of them count.
+        Crashes are harmless: the statistics record is written last, and an item without a record is scored
+        again. Two attempts may differ, because an image may disappear in between. Prediction files are
+        therefore named by their content, and the first record determines which files count.
         """
         record = statistics_name(item.digest)
         if not self.output.exists(record):
@@ -60,7 +60,7 @@ class Scorer:
                 several=add_up(several, keys=1),
             )
             self.output.write_once(record, statistics.to_json().encode())
-        # If two workers scored the item, the first one's record counts.
+        # If two workers scored the item, the first record counts.
         return ItemStatistics.from_json(self.output.read(record).decode())
 
     def _pieces(
@@ -90,7 +90,7 @@ class Scorer:
             )
 
     def _few_failures(self, pieces: Iterable[ItemStatistics]) -> Iterator[ItemStatistics]:
-        """Yield the pieces, with failures beyond those that a record holds in files of their own."""
+        """Yield the pieces; failures beyond what a record may hold are moved to separate files."""
         count = 0
         for piece in pieces:
             count += len(piece.failures)
@@ -115,12 +115,12 @@ def read_archive(
     folder_labels: bool,
     ignored: collections.Counter[str] | None = None,
 ) -> Iterator[tuple[ListedImage, bytes | ImageError]]:
-    """Yield an archive's images, one in memory at a time; the archive itself if it cannot be read.
+    """Yield an archive's images, one in memory at a time; yield the archive itself if it cannot be read.
 
-    A file with an archive's name that is not one counts as an image.
+    A file that is not an archive despite its name counts as an image.
 
-    An object is downloaded to a temporary file by one request. With `folder_labels`, a member's folder is its
-    label if the archive holds none for it. `ignored` counts members that are junk, by archive.
+    An object in a bucket is downloaded to a temporary file with one request. With `folder_labels`, members
+    without a label in the archive get their folder as the label. `ignored` counts junk members by archive.
     """
     try:
         file = reader.fetch(archive)

@@ -1,4 +1,4 @@
-"""The parameters of a scoring worker, and the scorer in its process. Does not depend on Beam."""
+"""Parameters of a scoring worker, and the scorer in its process. Does not depend on Beam."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -20,14 +20,14 @@ from schemas.prediction import Pages
 ITEMS_IN_FLIGHT: Final = 2
 """Work items that a worker process handles at once: one is read while another is scored and written.
 
-Decoding the next chunk of an item in a further thread made 240,000 local images 16 % slower on two cores:
-threads contend for the GIL then.
+Decoding the next chunk of an item in another thread made 240,000 local images 16 % slower on two cores,
+because the threads contend for the GIL.
 """
 
 _MAX_THREADS: Final = 256
 
 _CANCEL_SECONDS: Final = 5.0
-"""After so long an item that was given up waits for a store, and is interrupted."""
+"""A canceled item that takes longer than this, in seconds, waits for a store and is interrupted."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +35,9 @@ class ScoringTask:
     """Parameters of every worker; small, because Beam pickles and compresses it repeatedly.
 
     Attributes:
-        run: digest of everything that rows depend on besides the images.
-        extra: names of columns that the rows have beyond those of all runs.
-        names: relative to the run's inputs.
+        run: digest of everything besides the images that rows depend on.
+        extra: names of the run's optional columns.
+        names: names of the images relative to the run's inputs.
     """
 
     bundle: Bundle
@@ -60,16 +60,16 @@ class ItemScorer(Protocol):
     """Scores the work items of a frozen listing. Thread-safe.
 
     Attributes:
-        max_pending: number of submitted items that a bundle may have before it waits for one.
+        max_pending: number of unfinished items after which a Beam bundle waits before it submits more.
     """
 
     max_pending: int
 
     def submit(self, ref: ItemRef) -> Future[str]:
-        """Start an item; the result is its digest once it is scored and written."""
+        """Start an item; the future's result is its digest, once it is scored and written."""
 
     def cancel(self, pending: Iterable[Future[str]]) -> None:
-        """Give up submitted items; those that are being scored may end or not."""
+        """Cancel submitted items; items being scored may or may not finish."""
 
 
 class LocalScorer:
@@ -98,17 +98,17 @@ class LocalScorer:
             names=task.names,
             audit=task.audit,
         )
-        # Grows with the bundles that the runner gives this process at once, each of which is bounded.
+        # Grows with the number of concurrent Beam bundles in this process; each bundle's items are bounded.
         self._threads = ThreadPoolExecutor(_MAX_THREADS, thread_name_prefix="score")
 
     def submit(self, ref: ItemRef) -> Future[str]:
-        """Start an item in a thread; the result is what `run` returns."""
+        """Start an item in a thread; the future's result is that of `run`."""
         return self._threads.submit(self.run, ref)
 
     def cancel(self, pending: Iterable[Future[str]]) -> None:
-        """Give up items, and wait until those that are being scored are written, but for no store."""
+        """Cancel items; wait until items being scored are written, but interrupt waits for a store."""
         scored = [future for future in pending if not future.cancel()]
-        # An interruption between two requests ends neither.
+        # Repeat: an interruption that falls between two requests has no effect.
         while wait(scored, timeout=_CANCEL_SECONDS).not_done:
             self._reader.interrupt()
             self._output.interrupt()

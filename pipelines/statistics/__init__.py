@@ -1,7 +1,7 @@
 """Mergeable statistics of scored images: counts, histograms, thresholds, samples for the report.
 
-Each work item has one record. Records merge in any order into the statistics of the run, from which
-reconciliation and report are computed without reading predictions again.
+Each work item has one record. Records merge in any order into the run's statistics. Reconciliation and report
+use these statistics and need not read the predictions again.
 """
 
 __all__ = [

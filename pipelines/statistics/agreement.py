@@ -10,10 +10,10 @@ from schemas.digit import CLASSES
 from schemas.prediction import NO_LABEL
 
 MAX_DISAGREEMENTS: Final = 24
-"""Disagreements of a run whose pixels are kept."""
+"""Maximum number of disagreements whose pixels a run keeps."""
 
 AGREEMENT_HEADER = ("digit", "challenger_digit", "images", "labeled", "right", "challenger_right")
-"""Columns of `agreement.csv`; challenger_digit is empty where the challenger could not score the image."""
+"""Columns of `agreement.csv`; challenger_digit is empty if the challenger could not score the image."""
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -22,7 +22,7 @@ class Agreement:
 
     Attributes:
         digit: the model's digit.
-        challenger_digit: the challenger's digit; `NO_LABEL` where it could not score the image.
+        challenger_digit: the challenger's digit; `NO_LABEL` if it could not score the image.
         labeled: images whose label is known.
         right: images whose label is the model's digit.
         challenger_right: images whose label is the challenger's digit.
@@ -38,7 +38,7 @@ class Agreement:
 
 @dataclasses.dataclass(frozen=True)
 class Disagreement:
-    """An image on which the two models differ, with the pixels that they saw."""
+    """An image on which the two models differ, with the pixels they saw."""
 
     image: str
     digit: int
@@ -53,12 +53,12 @@ class Disagreement:
 def count_agreements(
     digits: np.ndarray, challenger_digits: np.ndarray, *, labels: np.ndarray
 ) -> tuple[Agreement, ...]:
-    """Count images by pair of digits, sorted; nothing without a challenger.
+    """Count images by pair of digits, sorted; return an empty tuple without a challenger.
 
     Args:
-        digits: int64[N], the model's.
-        challenger_digits: int64[N], the challenger's; `NO_LABEL` where there is none.
-        labels: int64[N]; `NO_LABEL` where they are unknown.
+        digits: int64[N], predicted by the model.
+        challenger_digits: int64[N], predicted by the challenger; `NO_LABEL` without a prediction.
+        labels: int64[N]; `NO_LABEL` if unknown.
     """
     if not (challenger_digits != NO_LABEL).any():
         return ()
@@ -81,7 +81,7 @@ def count_agreements(
 
 
 def worst_disagreements(images: Iterable[Disagreement]) -> tuple[Disagreement, ...]:
-    """Return the disagreements in which the less confident model is most confident, worst first."""
+    """Return the worst disagreements, worst first: those whose less confident model is most confident."""
     return tuple(sorted(images, key=_severity_key)[:MAX_DISAGREEMENTS])
 
 

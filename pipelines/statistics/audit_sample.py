@@ -1,7 +1,7 @@
 """A uniformly random sample of a run's accepted images, for people to check.
 
-The images whose names have the smallest keyed hashes are in it. So the sample of a run follows from its
-accepted images alone, in whatever order and by however many workers they are scored.
+The sample consists of the images with the smallest keyed hashes of their names. It therefore depends only on
+the set of accepted images, not on the order of scoring or the number of workers.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 _KEY: Final = b"digitmill audit"
-"""Other hashes than those that choose a run's images, or split data."""
+"""Key that makes these hashes independent of those that choose a run's images or split data."""
 
 HEADER: Final = ("image", "generation", "digit", "confidence")
 """Columns of `audit.csv`."""
@@ -37,8 +37,8 @@ class AuditSample:
     """Sample of some accepted images.
 
     Attributes:
-        size: images that the sample of the run has, if so many are accepted.
-        images: no more than that, sorted by rank.
+        size: target size of the run's sample.
+        images: at most `size` images, sorted by rank.
     """
 
     size: int
@@ -46,12 +46,12 @@ class AuditSample:
 
 
 def audit_rank(image: str) -> str:
-    """Return an image's pseudo-random rank, by its URI."""
+    """Return an image's pseudo-random rank, computed from its URI."""
     return hashlib.blake2b(image.encode(errors="surrogatepass"), digest_size=8, key=_KEY).hexdigest()
 
 
 def merge_samples(samples: Iterable[AuditSample]) -> tuple[AuditSample, ...]:
-    """Merge samples into one of all their images; empty without any."""
+    """Merge samples into one sample of all their images; return an empty tuple without samples."""
     found = list(samples)
     if not found:
         return ()

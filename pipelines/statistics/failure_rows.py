@@ -1,7 +1,7 @@
-"""Failures in any number, in bounded memory: an archive or a run may have a million.
+"""Holds any number of failures in bounded memory: an archive or a run may have a million.
 
-A statistics record holds its first failures; further ones stand in files that the record names. Those of a
-run are sorted on disk if they are many.
+A statistics record has its first failures; further ones are in files that the record names. A run's failures
+are sorted on disk if there are many.
 """
 
 import gzip
@@ -19,18 +19,18 @@ from schemas.manifest import Part
 from schemas.versioned import fields_of, parse_json
 
 MOST_IN_MEMORY: Final = 65_536
-"""Failures that a record, and a run in memory, may hold; each takes a kilobyte."""
+"""Maximum number of failures in a record, and of a run in memory; each takes a kilobyte."""
 
 _PREFIX: Final = f"{STATISTICS}/failures-"
 
 
 def is_failure_file(name: str) -> bool:
-    """Whether a file holds failures of a work item that are not in its record."""
+    """Whether a file has failures of a work item that are not in its record."""
     return name.startswith(_PREFIX)
 
 
 def failure_file(piece: str, failures: Sequence[Failure]) -> tuple[Part, bytes]:
-    """Return the description and content of the file that holds the failures of a piece of a work item."""
+    """Return part and content of the file for the failures of a piece of a work item."""
     lines = (json.dumps([each.image, each.generation, each.code, each.detail]) for each in failures)
     data = gzip.compress("".join(f"{line}\n" for line in lines).encode(), 1, mtime=0)
     whole = Part.of(f"{_PREFIX}{piece}.json.gz", data, rows=len(failures))
@@ -57,7 +57,7 @@ class RecordedFailures(_Lazy):
     """The failures of a work item: those in its record, then those in its files, one file at a time.
 
     Args:
-        read: returns a file of the output by its name.
+        read: returns the content of an output file by name.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class RecordedFailures(_Lazy):
 
 
 class SortedFailures(_Lazy):
-    """Failures by their images' URIs, on disk."""
+    """Failures on disk, sorted by image URI."""
 
     def __init__(self, rows: SortedRows) -> None:
         self._rows = rows
@@ -91,14 +91,14 @@ class SortedFailures(_Lazy):
 
 
 class FailureSorter:
-    """Sorts failures by their images' URIs, on disk if there are many."""
+    """Sorts failures by image URI, on disk if there are many."""
 
     def __init__(self) -> None:
         self._few: list[Failure] = []
         self._many: SortedRows | None = None
 
     def add(self, failures: Iterable[Failure]) -> None:
-        """Add failures, one in memory at a time once they are many."""
+        """Add failures; once there are many, only one at a time is in memory."""
         rest = iter(failures)
         if self._many is None:
             self._few += itertools.islice(rest, MOST_IN_MEMORY + 1 - len(self._few))
@@ -110,7 +110,7 @@ class FailureSorter:
         self._many.add(map(_row, rest))
 
     def result(self) -> Collection[Failure]:
-        """Return all failures; none may be added afterwards."""
+        """Return all failures, sorted. Do not add failures afterwards."""
         if self._many is not None:
             return SortedFailures(self._many)
         return tuple(sorted(self._few, key=lambda failure: (failure.image, json.dumps(_row(failure)[1]))))

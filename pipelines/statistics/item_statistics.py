@@ -1,4 +1,4 @@
-"""Statistics of a work item: enough to reconcile and report the run without its rows, and mergeable."""
+"""Mergeable statistics of a work item, from which a run is reconciled and reported without its rows."""
 
 import dataclasses
 import functools
@@ -45,24 +45,24 @@ class RunStatistics:
         confidences: rows by confidence bin.
         confusion: labeled rows by [label][digit].
         doubtful: the least confident rows, least confident first.
-        agreements: rows by the model's and the challenger's digit; none without a challenger.
-        disagreements: rows on which both models are confident and differ, worst first.
+        agreements: rows by the model's and the challenger's digit; empty without a challenger.
+        disagreements: rows on which both models are confident but differ, worst first.
         accepted_labeled: rows decided `accept` whose label is known.
-        accepted_right: rows among these with the right digit.
+        accepted_right: rows decided `accept` whose label is the predicted digit.
         thresholds: rows by confidence, in fine bins.
-        gray_levels: pixels of every fourth image by bin of equal width over [0, 255], as in a model card;
-            all zero for merged runs, whose pixels are gone.
+        gray_levels: pixels of every fourth image in equal-width bins over [0, 255], as in a model card; all
+            zero for merged runs, which have no pixels.
         mistaken: rows whose label is another digit, most confident first.
         examples: a sample of each predicted digit.
-        confused: the most confident rows of each pair of a label and another digit.
-        failure_pictures: a picture for each code of failures that decode.
-        further_pages: of the listed images, how many are beyond one for each file: its further pages.
+        confused: the most confident wrong rows of each pair of label and predicted digit.
+        failure_pictures: one picture per failure code, for images that can be decoded.
+        further_pages: number of listed images that are second or later pages of a file.
         ignored: members of archives that were left out as junk.
         not_digits: number of rows decided `review` with the reason NOT_A_DIGIT.
-        self_confidence: by digit, the sum of the probabilities of the label over the rows labeled so; a
-            probability that is not among the two greatest counts as none.
-        ink: scored images by what their ink looks like; all zero for merged runs, whose pixels are gone.
-        audit: one sample of the rows decided `accept`; none where none was asked for.
+        self_confidence: by digit, the sum over rows with that label of the label's probability; a probability
+            that is not among the two greatest counts as 0.
+        ink: histograms of ink statistics; all zero for merged runs, which have no pixels.
+        audit: one sample of the rows decided `accept`; empty if none was requested.
     """
 
     listed: int
@@ -114,7 +114,7 @@ class RunStatistics:
 
 @dataclasses.dataclass(frozen=True)
 class FileCount:
-    """Number of images in a listed file, and of the failed ones among them."""
+    """Number of images in a listed file, and how many of them failed."""
 
     file: str
     images: int
@@ -124,8 +124,8 @@ class FileCount:
 def count_several(
     files: Container[str], scored: Sequence[str], failed: Sequence[str]
 ) -> tuple[FileCount, ...]:
-    """Return how many images each file holds, for files that do not hold exactly one."""
-    # Nearly no file has several: first find them, then count.
+    """Return the number of images in each file that does not have exactly one."""
+    # Very few files have several images: find these first, then count.
     members = (image for image in (*scored, *failed) if "!" in image and image not in files)
     several = {file_of(image, files) for image in members}
     outcomes = [(scored, 0), (failed, 1)] if several else []
@@ -145,7 +145,7 @@ class ItemStatistics(RunStatistics):
     """Statistics record of one work item; written last, it marks the item as done.
 
     Attributes:
-        several: the files that do not hold one image; not filled for an archive, which is an item of its own.
+        several: files that do not have exactly one image; unused for an archive, which is its own item.
     """
 
     tallies: tuple[Tally, ...]
@@ -155,24 +155,24 @@ class ItemStatistics(RunStatistics):
     def to_json(self) -> str:
         """Return the record as the text of its file."""
         fields = {"digest": self.digest} | shallow_fields(self)
-        # `dataclasses.asdict` copies every number: half of the time that writing a work item takes.
+        # `dataclasses.asdict` copies every number, which takes half the time of writing a work item.
         return json.dumps(fields, default=shallow_fields, separators=(",", ":")) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote.
+        """Parse the output of `to_json`.
 
         Raises:
-            ValueError: when the text is not such a record.
+            ValueError: when the text is not a statistics record.
         """
         return decode(cls, parse_json(text), what="a statistics record")
 
 
 def read_record(data: bytes, output: OutputFolder) -> ItemStatistics:
-    """Return a statistics record of an output; its failures are read as they are needed.
+    """Parse a statistics record of an output; its failures are read lazily.
 
     Raises:
-        ValueError: when the data are no such record.
+        ValueError: when the data is not a statistics record.
     """
     record = ItemStatistics.from_json(data.decode())
     files = [part for part in record.parts if is_failure_file(part.name)]
@@ -198,8 +198,8 @@ def _or_empty(items: Iterable[RunStatistics]) -> Iterator[RunStatistics]:
 def merge_statistics(items: Iterable[RunStatistics]) -> RunStatistics:
     """Merge the statistics of work items; the order does not matter.
 
-    One item is in memory at a time. What grows with their number, failures and tallies, goes to disk beyond
-    a bound; only the descriptions of their files stay.
+    One item at a time is in memory. Failures and tallies, which grow with the number of items, move to disk
+    beyond a bound. Only the list of output files grows in memory.
     """
     failures, tallies, counts = FailureSorter(), TallyAdder(), RunningTotal()
     parts: list[Part] = []
@@ -231,14 +231,14 @@ MERGES: Mapping[str, Callable[[Iterable[Any]], Collection]] = {
     "failure_pictures": first_per_code,
     "audit": merge_samples,
 }
-"""What a run keeps of its items' records, a bounded number of each, by field."""
+"""How to merge the sample fields of records, each into a bounded number of entries, by field."""
 
 _COUNTS: Final = tuple(
     field.name
     for field in dataclasses.fields(RunStatistics)
     if field.name not in (*MERGES, "failures", "tallies", "parts")
 )
-"""The other fields: counts, which are added up."""
+"""The other fields, which are counts and are added up."""
 
 
 def count_failure_codes(failures: Iterable[Failure]) -> Mapping[str, int]:

@@ -1,4 +1,4 @@
-"""Sample images for the report: a bounded number of each kind, independent of the order of the work items."""
+"""Sample images for the report: a bounded number of each kind, regardless of the work items' order."""
 
 import dataclasses
 import itertools
@@ -7,21 +7,21 @@ from collections.abc import Iterable
 from typing import Final
 
 MAX_DOUBTFUL: Final = 24
-"""Least confident images that are kept."""
+"""Number of least confident images to keep."""
 
 MAX_MISTAKEN: Final = 30
-"""Most confident wrong images that are kept: a page of labels to check."""
+"""Number of most confident wrong images to keep: a page of labels to check."""
 
 MAX_EXAMPLES_PER_DIGIT: Final = 8
-"""Images of each predicted digit that are kept."""
+"""Number of images to keep per predicted digit."""
 
 MAX_CONFUSED: Final = 6
-"""Wrong images of each cell of the confusion matrix that are kept."""
+"""Number of wrong images to keep per cell of the confusion matrix."""
 
 
 @dataclasses.dataclass(frozen=True)
 class KeptImage:
-    """A scored image with the pixels that the model saw."""
+    """A scored image with the pixels the model saw."""
 
     confidence: float
     image: str
@@ -43,27 +43,27 @@ class FailurePicture:
 
 
 def sample_rank(image: str) -> int:
-    """Return an image's pseudo-random rank in [0, 2^32), by its URI: the lowest ranks are the sample."""
+    """Return an image's pseudo-random rank in [0, 2^32), from its URI. The lowest ranks form the sample."""
     return zlib.crc32(image.encode(errors="surrogatepass"))
 
 
 def _rest(kept: KeptImage) -> tuple[str, int, int, int, str]:
-    # All of it: whatever order the images come in, they are sorted alike.
+    # Compare all fields, so that the result does not depend on the order of the images.
     return kept.image, kept.digit, kept.second_digit, kept.label, kept.png
 
 
 def least_confident(images: Iterable[KeptImage]) -> tuple[KeptImage, ...]:
-    """Return the images of lowest confidence, lowest first."""
+    """Return the least confident images, least confident first."""
     return tuple(sorted(images, key=lambda kept: (kept.confidence, *_rest(kept)))[:MAX_DOUBTFUL])
 
 
 def most_confident(images: Iterable[KeptImage]) -> tuple[KeptImage, ...]:
-    """Return the images of highest confidence, highest first."""
+    """Return the most confident images, most confident first."""
     return tuple(sorted(images, key=lambda kept: (-kept.confidence, *_rest(kept)))[:MAX_MISTAKEN])
 
 
 def sample_per_digit(images: Iterable[KeptImage]) -> tuple[KeptImage, ...]:
-    """Return a sample of each predicted digit, sorted by digit."""
+    """Return a sample of the images of each predicted digit, sorted by digit."""
     ranked = sorted(
         images, key=lambda kept: (kept.digit, sample_rank(kept.image), *_rest(kept), kept.confidence)
     )
@@ -72,14 +72,14 @@ def sample_per_digit(images: Iterable[KeptImage]) -> tuple[KeptImage, ...]:
 
 
 def sample_per_confusion(images: Iterable[KeptImage]) -> tuple[KeptImage, ...]:
-    """Return the most confident images of each pair of label and predicted digit, sorted by these."""
+    """Return the most confident images of each pair of label and predicted digit, sorted by pair."""
     ranked = sorted(images, key=lambda kept: (kept.label, kept.digit, -kept.confidence, *_rest(kept)))
     cells = itertools.groupby(ranked, key=lambda kept: (kept.label, kept.digit))
     return tuple(kept for _, cell in cells for kept in itertools.islice(cell, MAX_CONFUSED))
 
 
 def first_per_code(pictures: Iterable[FailurePicture]) -> tuple[FailurePicture, ...]:
-    """Return the first picture of each code, by URI."""
+    """Return the first picture by URI of each code."""
     least: dict[str, FailurePicture] = {}
     for picture in sorted(pictures, key=lambda picture: (picture.code, picture.image, picture.png)):
         least.setdefault(picture.code, picture)

@@ -1,4 +1,4 @@
-"""The images of a run whose labels are likeliest in error."""
+"""The images of a run whose labels are most likely wrong."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,10 @@ from pipelines.statistics.kept_images import KeptImage
 
 
 def self_confidence(statistics: RunStatistics) -> SelfConfidence:
-    """Return how sure a run's model is, on average, of the labeled images of each digit."""
+    """Return a model's mean probability of the label, by digit, on a run's labeled images."""
     return SelfConfidence.of(statistics.self_confidence, map(sum, statistics.confusion))
 
 
 def label_suspects(statistics: RunStatistics) -> Sequence[KeptImage]:
-    """Return the images whose labels are likeliest in error, most likely first."""
+    """Return the images whose labels are most likely wrong, most likely first."""
     return self_confidence(statistics).rank(statistics.mistaken)

@@ -15,7 +15,7 @@ class Tally:
     """Counts of the images of one folder with one predicted digit.
 
     Attributes:
-        confidence: sum of their confidences.
+        confidence: sum of the images' confidences.
         accepted: images decided `accept`.
         labeled: images whose label is known.
         right: images whose label is the digit.
@@ -31,7 +31,7 @@ class Tally:
 
     @property
     def mean_confidence(self) -> float | None:
-        """Mean confidence in [0, 1]; None where there are no images."""
+        """Mean confidence in [0, 1]; None without images."""
         return self.confidence / self.images if self.images else None
 
     @property
@@ -46,7 +46,7 @@ class Tally:
 
 
 MOST_IN_MEMORY: Final = 131_072
-"""Tallies that are added up in memory; beyond, they go to disk. Each takes about half a kilobyte."""
+"""Maximum number of tallies in memory, half a kilobyte each; more are moved to disk."""
 
 
 class _Sum:
@@ -82,7 +82,7 @@ class _Sum:
 
 
 class TallyAdder:
-    """Adds up tallies by folder and digit, exactly and in any order; on disk if there are many."""
+    """Adds up tallies by folder and digit, exactly and in any order; uses the disk if there are many."""
 
     def __init__(self) -> None:
         self._sums: dict[str, dict[int, _Sum]] = {}
@@ -106,7 +106,7 @@ class TallyAdder:
         by_digit[digit].add(tally)
 
     def result(self) -> Iterable[Tally]:
-        """Return the sums, sorted by folder and digit; nothing may be added afterwards."""
+        """Return the sums, sorted by folder and digit. Do not add tallies afterwards."""
         if self._rows is None:
             return tuple(_tallies(sorted(self._sums.items())))
         self._spill()
@@ -122,7 +122,7 @@ class TallyAdder:
 
 
 class _SortedTallies:
-    """Tallies that were added up in portions, on disk."""
+    """Tallies stored on disk as partial sums."""
 
     def __init__(self, rows: SortedRows) -> None:
         self._rows = rows
@@ -147,7 +147,7 @@ def _tallies(folders: Iterable[tuple[str, dict[int, _Sum]]]) -> Iterator[Tally]:
 
 
 def sum_tallies(tallies: Iterable[Tally]) -> Tally:
-    """Return the sum of tallies of any folders and digits, under no folder and no digit."""
+    """Return the sum of tallies of any folders and digits, as a tally without folder and digit."""
     whole = _Sum()
     for tally in tallies:
         whole.add(tally)

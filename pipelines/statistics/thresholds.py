@@ -1,4 +1,4 @@
-"""Counts of images by confidence, in bins fine enough near 1 to evaluate any accept threshold."""
+"""Counts of images by confidence, in bins that are fine enough near 1 to evaluate any accept threshold."""
 
 import dataclasses
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 RELIABILITY_BINS: Final = 20
-"""Bins of equal width over [0, 1] in which confidence is compared with accuracy."""
+"""Number of equal-width bins over [0, 1] that compare confidence with accuracy."""
 
 _DECADES: Final = 5
 _STEPS: Final = 45
@@ -21,7 +21,7 @@ EDGES: Final = (
 )
 """Lower edges of the bins: hundredths up to 0.9, then 45 steps in each tenth of the remaining distance to 1.
 
-A good model gives most images more than 0.999, where bins of equal width would not distinguish them.
+A good model gives most images a confidence above 0.999, which bins of equal width could not resolve.
 """
 
 _FLOAT32_EDGES: Final = np.array(EDGES, np.float32)
@@ -34,12 +34,12 @@ class ConfidenceCounts:
     """Scored images by confidence.
 
     Attributes:
-        images: by bin of `EDGES`.
-        labeled: those whose label is known.
-        right: those with the right digit.
+        images: all images, by bin of `EDGES`.
+        labeled: images whose label is known, by bin of `EDGES`.
+        right: images with the right digit, by bin of `EDGES`.
         bin_labeled: images whose label is known, by bin of `RELIABILITY_BINS`.
-        bin_right: those with the right digit.
-        bin_confidence: sum of the confidences of the labeled ones.
+        bin_right: images with the right digit, by bin of `RELIABILITY_BINS`.
+        bin_confidence: sum of the labeled images' confidences, by bin of `RELIABILITY_BINS`.
     """
 
     images: tuple[int, ...] = _NONE
@@ -56,7 +56,7 @@ def count_confidences(confidence: np.ndarray, *, known: np.ndarray, right: np.nd
     Args:
         confidence: float32[N] in [0, 1].
         known: bool[N], whether the label is known.
-        right: bool[N], whether the label is the predicted digit; false where it is not known.
+        right: bool[N], whether the label is the predicted digit; false if the label is unknown.
     """
     fine = np.searchsorted(_FLOAT32_EDGES, confidence, side="right") - 1
     coarse = np.minimum((confidence * RELIABILITY_BINS).astype(np.int64), RELIABILITY_BINS - 1)

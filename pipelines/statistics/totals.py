@@ -1,4 +1,4 @@
-"""Adds up records of counts, exactly: the order in which work items come does not matter."""
+"""Adds up records of counts exactly, so that the order of the work items does not matter."""
 
 import dataclasses
 import math
@@ -9,9 +9,10 @@ Row = TypeVar("Row")
 
 
 class ExactSum(list[float]):
-    """A sum of numbers that is rounded only when it is read: floats that together are it exactly.
+    """An exact sum of numbers, held as several floats and rounded only when read.
 
-    J. R. Shewchuk, "Adaptive Precision Floating-Point Arithmetic", 1997; as `math.fsum`, but one by one.
+    Works like `math.fsum`, but adds number by number. Source: J. R. Shewchuk, "Adaptive Precision
+    Floating-Point Arithmetic", 1997.
     """
 
     def add(self, number: float) -> None:
@@ -33,7 +34,7 @@ class ExactSum(list[float]):
 
 
 class RunningTotal:
-    """Adds up records of one shape: nested tuples or dataclasses of numbers."""
+    """Adds up records of the same shape: nested tuples or dataclasses of numbers."""
 
     def __init__(self) -> None:
         self._first: Any = None
@@ -41,9 +42,9 @@ class RunningTotal:
         self._exact: dict[int, ExactSum] = {}
 
     def add(self, record: Any) -> None:
-        """Add a record; raise ValueError when it is not like the first one."""
+        """Add a record; raise ValueError when its shape differs from the first one's."""
         if self._first is None:
-            self._first = record  # nearly every work item has one piece: nothing is to be added
+            self._first = record  # nearly every work item has only one piece
             return
         if not self._counts:
             self._counts = [0] * sum(1 for _ in _numbers(self._first))
@@ -63,7 +64,7 @@ class RunningTotal:
             raise ValueError("records with different numbers of counts")
 
     def value(self) -> Any:
-        """Return the total as a record of the same shape; at least one was added."""
+        """Return the total as a record of the same shape; requires at least one record."""
         if not self._counts:
             return self._first
         totals = (
@@ -93,7 +94,7 @@ def _like(record: Any, numbers: Iterator[Any]) -> Any:
 
 
 def total(values: Sequence[Any]) -> Any:
-    """Return the sum of numbers, or of tuples of the same shape, place by place.
+    """Return the sum of numbers, or the elementwise sum of tuples of the same shape.
 
     Args:
         values: at least one.
@@ -105,11 +106,11 @@ def total(values: Sequence[Any]) -> Any:
 
 
 def add_up(rows: Iterable[Row], *, keys: int) -> tuple[Row, ...]:
-    """Add up dataclasses of counts that agree in their first fields, and sort them by these.
+    """Group dataclasses of counts by their key fields, add up each group, and sort by key.
 
     Args:
-        rows: dataclasses of one type: keys, then numbers.
-        keys: number of the keys.
+        rows: dataclasses of one type, whose fields are keys, then numbers.
+        keys: number of key fields.
     """
     rows, grouped = list(rows), dict[tuple, list[tuple]]()
     for row in rows:

@@ -1,8 +1,8 @@
-"""Worker processes of one machine, and the one path on which they get their work.
+"""Worker processes on one machine, and how they get their work.
 
 A Python process scores on hardly more than one CPU, and Beam's in-process runner is one process. So a local
-run that is large enough starts worker processes, as many as the machine has room for (`choice`), and the
-pipeline gives them its work items:
+run that is large enough starts as many worker processes as the machine can hold (`choice`), and the pipeline
+passes its work items to them:
 
     +-------------------------+           +---------------------+           +--------------------------+
     | list                    |  ItemRef  | score               |  submit   | WorkerPool               |

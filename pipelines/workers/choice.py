@@ -1,4 +1,4 @@
-"""Decides whether a run gets worker processes, and how many: only if they save more than they cost."""
+"""Decides how many worker processes a run gets, if they save more time than they cost."""
 
 import contextlib
 import os
@@ -38,9 +38,9 @@ def processes_for(requested: int | None, *, engine: EngineKind, images: int | No
 
 @contextlib.contextmanager
 def ready_pool(processes: int, task: ScoringTask, *, early: WorkerPool | None) -> Iterator[WorkerPool | None]:
-    """Context manager around a pool that has its task; None if the launcher scores by itself.
+    """Context manager around a pool with its task assigned; yields None if the launcher scores by itself.
 
-    The early pool is used, or closed if the launcher scores by itself.
+    Uses the early pool, or closes it if the launcher scores by itself.
     """
     if processes == 1:
         if early is not None:
@@ -54,7 +54,7 @@ def ready_pool(processes: int, task: ScoringTask, *, early: WorkerPool | None) -
 
 @contextlib.contextmanager
 def early_pool(options: ScoreOptions) -> Iterator[WorkerPool | None]:
-    """Context manager around a pool that starts before the inputs are listed; None if the run may be small.
+    """Context manager around a pool started before inputs are listed; yields None if the run may be small.
 
     The processes get ready while the launcher imports Beam, which takes a second.
     """

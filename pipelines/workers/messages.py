@@ -1,7 +1,7 @@
 """Messages between the launcher and its worker processes.
 
-JSON, so that nothing that comes from a worker is executed. Only the task, which the launcher sends to its own
-child, is pickled.
+Messages are JSON, so that nothing from a worker is executed. Only the task, which the launcher sends to its
+own child, is pickled.
 """
 
 import json
@@ -13,7 +13,7 @@ from schemas.errors import ERRORS, ActionableError
 
 
 class RemoteError(RuntimeError):
-    """A bug that a worker process met; the text is its traceback there."""
+    """A bug in a worker process; the text is its traceback."""
 
 
 def encode_request(ref: ItemRef) -> bytes:

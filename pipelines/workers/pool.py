@@ -111,11 +111,11 @@ class WorkerPool:
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The processes that are alive, as far as is known."""
+        """Process ids of the workers that are alive, as far as known."""
         return tuple(process.pid for process in self._processes)
 
     def start(self) -> None:
-        """Start the processes if they are not: they get ready while the launcher does."""
+        """Start the processes, unless done, so that they get ready while the launcher does."""
         with self._lock:
             new = []
             while len(self._processes) < self.processes:
@@ -138,18 +138,18 @@ class WorkerPool:
                 process.assign(pickle.dumps(self._task))
 
     def submit(self, ref: ItemRef) -> Future[str]:
-        """Queue an item for the next process that is free; the result is its digest once it is written.
+        """Queue an item for the next free process; the future's result is its digest, once it is written.
 
-        The result may raise:
-            UserError, StorageError, EngineError: that the worker met.
-            WorkerError: when one process after the other died of it, or the pool is closed.
+        The future may raise:
+            UserError, StorageError, EngineError: errors of the worker.
+            WorkerError: when the item killed several processes in turn, or the pool is closed.
         """
         if self._closed:
             raise _closed(ref)
         return self._threads.submit(self._score, ref)
 
     def cancel(self, pending: Iterable[Future[str]]) -> None:
-        """Cancel items, except those that are being scored, which `close` ends."""
+        """Cancel queued items; items being scored are ended by `close`."""
         for future in pending:
             future.cancel()
 

@@ -1,4 +1,4 @@
-"""What is asked of a finished run: gates on its figures, and audits of what it accepted."""
+"""Checks of a finished run: gates on its figures, and audits of the images it accepted."""
 
 __all__ = [
     "audit",

@@ -1,4 +1,4 @@
-"""The audit of a run: how many of a random sample of its accepted images are wrong, as people have seen."""
+"""The audit of a run: how many accepted images of a random sample people found to be wrong."""
 
 import dataclasses
 import enum
@@ -6,14 +6,14 @@ import enum
 from schemas.versioned import VersionedRecord
 
 FILE = "audit.json"
-"""Its name in the run's output folder; `digitmill audit` writes it after the run."""
+"""Name of the audit in the run's output folder; `digitmill audit` writes it after the run."""
 
 FORMAT = 1
 """Version of the format; readers refuse others."""
 
 
 class Verdict(enum.StrEnum):
-    """What an audit says about the promise of a bundle."""
+    """What an audit says about the guarantee of a bundle."""
 
     KEPT = "kept"
     BROKEN = "broken"
@@ -23,18 +23,18 @@ class Verdict(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Audit(VersionedRecord, what="an audit", format=FORMAT):
-    """What people have found among the accepted images of a run.
+    """What people found among the accepted images of a run.
 
     Attributes:
         run: SHA-256 of the run's manifest.
-        accepted: images that the run has accepted.
-        sampled: those of them that were drawn.
-        labeled: those of the sample that people have labeled.
-        wrong: of these, those with another digit, or without any.
-        not_digits: of these, those without any.
-        error_rate: share of wrong ones among the labeled; None without any.
-        interval_95: exact interval of the share among all accepted.
-        target: accuracy that the bundle promises of accepted images; None where it promises none.
+        accepted: number of images that the run accepted.
+        sampled: number of accepted images in the sample.
+        labeled: number of sampled images that people have labeled.
+        wrong: number of labeled images that show another digit, or none.
+        not_digits: number of labeled images that show no digit.
+        error_rate: share of the labeled images that are wrong; None if none is labeled.
+        interval_95: exact 95 % interval of the error rate among all accepted images.
+        target: accuracy that the bundle guarantees for accepted images; None if it guarantees none.
         verdict: one of `Verdict`.
     """
 

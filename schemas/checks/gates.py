@@ -1,4 +1,4 @@
-"""Gates of a run: conditions on the figures of its manifest, under which it fails although it is done."""
+"""Gates of a run: conditions on its manifest's figures that make a finished run fail."""
 
 import dataclasses
 import difflib
@@ -70,7 +70,7 @@ class Gate:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return a gate; raise UserError where it is none."""
+        """Parse a gate; raise UserError if the text is not one."""
         parts = _FORM.fullmatch(text)
         if parts is None:
             raise UserError(
@@ -89,7 +89,7 @@ class Gate:
         return f"{self.figure}{self.comparison}{self.bound:.12g}"
 
     def trips(self, value: float) -> bool:
-        """Whether a figure of this value fails the run."""
+        """Whether this value of the figure fails the run."""
         return _COMPARISONS[self.comparison](value, self.bound)
 
 
@@ -106,7 +106,7 @@ def _bound(figure: str, number: str, text: str) -> float:
 
 
 def figures(manifest: Manifest) -> dict[str, float | None]:
-    """Return every figure of a manifest; None for those that the run does not know."""
+    """Return every figure of a manifest; None for unknown ones."""
     counts, scored = manifest.counts, manifest.counts.scored
     accuracy, challenger = manifest.accuracy, manifest.challenger_accuracy
     return {
@@ -137,7 +137,7 @@ def figures(manifest: Manifest) -> dict[str, float | None]:
 
 
 def _field_figures(found: FieldCounts | None) -> dict[str, float | None]:
-    """Return the shares of fields; None for those of a run without them."""
+    """Return the shares of fields; all None for a run without fields."""
     counts = found or FieldCounts()
     return {
         "fields.accepted": _share(counts.accepted, counts.fields),
@@ -152,9 +152,10 @@ def _field_figures(found: FieldCounts | None) -> dict[str, float | None]:
 def tripped(gates: Iterable[Gate], manifest: Manifest) -> dict[str, float | None]:
     """Return the gates that a run trips, as text, each with the figure's value.
 
-    A figure that is not known trips its gate: nothing shows that the run is as it should be. Where nothing
-    was scored, as in a night without new images, there is nothing to know; nor is there a run before the
-    first one, an audit before the first audit, or a speed of a launcher that had nothing left to score.
+    An unknown figure trips its gate, because nothing shows that the run is good. Exceptions are figures that
+    cannot exist: all figures of a run that scored nothing, such as a night without new images; drift from
+    the previous run in a first run; audit figures before the first audit; and the speed of a launcher that
+    had nothing left to score.
     """
     found = figures(manifest)
     failing = {}

@@ -48,7 +48,7 @@ class Accuracy:
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Self:
-        """Read it from JSON data, which may have more, such as the interval."""
+        """Return the accuracy from JSON data. Extra fields, such as the interval, are ignored."""
         return cls(fields["right"], fields["images"])
 
     @property

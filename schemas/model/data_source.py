@@ -6,17 +6,17 @@ from collections.abc import Mapping
 
 @dataclasses.dataclass(frozen=True)
 class DataSource:
-    """One source of the data of a training.
+    """One source of training data.
 
     Attributes:
         source: its `--data` value, without a weight.
         images: training, validation and test images.
-        digest: sum of the SHA-256 of each image with its label, modulo 2**256, hexadecimal: the same whatever
-            the order and the splits.
-        name: what the data is called; empty if unknown, as the following two.
-        license: under which it may be used.
-        credit: who made it, as the license asks it to be said.
-        families: of fonts, the families of each split.
+        digest: sum of the SHA-256 of each image with its label, modulo 2**256, hexadecimal; independent of
+            order and splits.
+        name: name of the data; empty if unknown.
+        license: license of the data; empty if unknown.
+        credit: attribution that the license requires; empty if unknown.
+        families: font families of each split, for rendered fonts.
     """
 
     source: str

@@ -1,10 +1,10 @@
-"""Images by what their ink looks like: the reference in a model card, and the counts of a scoring run."""
+"""Histograms of ink statistics: in a model card as the reference, in a scoring run as its counts."""
 
 import dataclasses
 from typing import Final
 
 INK_BINS: Final = 32
-"""Bins of each measure, of equal width; what is beyond the last one counts there."""
+"""Number of equal-width bins per measure; larger values count in the last bin."""
 
 UPPER_BOUNDS: Final = {
     "ink_shares": 0.4,
@@ -12,20 +12,20 @@ UPPER_BOUNDS: Final = {
     "horizontal_edges": 128.0,
     "vertical_edges": 128.0,
 }
-"""Where the last bin of each measure ends."""
+"""Upper end of the last bin of each measure."""
 
 _NONE: Final = (0,) * INK_BINS
 
 
 @dataclasses.dataclass(frozen=True)
 class InkCounts:
-    """Canonical digits by statistics of their ink; all zero where they are not known.
+    """Histograms of canonical digits by statistics of their ink; all zero if unknown.
 
     Attributes:
-        ink_shares: by mean gray level, a share of 255.
-        stroke_widths: by width of the strokes, pixels.
-        horizontal_edges: by pixels that differ from the pixel above or below, of ink or not.
-        vertical_edges: by pixels that differ from the pixel beside.
+        ink_shares: by mean gray level, as a share of 255.
+        stroke_widths: by stroke width, in pixels.
+        horizontal_edges: by number of edges between ink and paper from one row to the next.
+        vertical_edges: by number of such edges from one column to the next.
     """
 
     ink_shares: tuple[int, ...] = _NONE
@@ -40,5 +40,5 @@ class InkCounts:
 
     @property
     def images(self) -> int:
-        """Number of images that were counted."""
+        """Number of images counted."""
         return sum(self.ink_shares)

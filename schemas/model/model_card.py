@@ -21,7 +21,7 @@ HISTOGRAM_BINS = 20
 """Bins of the card's histograms, of equal width over the value's whole range."""
 
 CONFIDENCE_SAMPLE = 200_000
-"""Training images whose predictions are enough for the distribution of confidence."""
+"""Number of training images to predict for the confidence histogram."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +32,8 @@ class ExportedFormat:
         name: its file or folder in the bundle.
         bytes: its size.
         accuracy: on the validation images, or on the test images where none were held out.
-        images_per_second: canonical digits per second on one thread; of Keras's formats, on as many as
-            TensorFlow uses.
+        images_per_second: canonical digits per second on one thread. Keras formats use TensorFlow's own
+            number of threads.
         difference: greatest absolute difference of its probabilities from the trained model's.
     """
 
@@ -60,9 +60,9 @@ class ModelCard(VersionedRecord, what="a model card", format=FORMAT):
         train_seconds: time of the training loop, seconds.
         test_accuracy: on the test split, measured once, at the end.
         test_loss: mean cross-entropy on the test split, nats.
-        validation_accuracy: at the end of training; None where no image was held out.
+        validation_accuracy: at the end of training; None if no images were held out.
         temperature: divisor of the logits, included in the exports.
-        accept_threshold: default confidence from which a prediction is accepted.
+        accept_threshold: default minimum confidence of an accepted prediction.
         class_counts: training images per digit.
         confidence_histogram: share of training images per confidence bin over [0, 1].
         pixel_histogram: share of training pixels per gray level bin over [0, 255].
@@ -70,18 +70,19 @@ class ModelCard(VersionedRecord, what="a model card", format=FORMAT):
         files: SHA-256 of each other file of the bundle, by its path within the bundle.
         overrides: options that differ from the recipe, by the recipe's field. Older cards lack this field
             and the following ones.
-        hardware: the machine that trained; of several workers, the chief's.
+        hardware: the machine that trained; with several workers, the chief's machine.
         images_per_second: training images per second over all replicas, without validation.
         command: the command line that made the bundle.
         trust: calibration, thresholds and out-of-distribution input.
         exports: the formats of the model.
         litert_model: the LiteRT model that is the default on CPUs: `schemas.model.bundle.LITERT_MODEL` or
             `LITERT_INT8_MODEL`.
-        not_digits: training pictures that are no digit. The metrics and histograms are of digits alone.
-        data_sources: each source of the data, with its license and credit where they are known.
-        ink: training images by what their ink looks like; None in older cards.
-        recalibration: how the bundle was calibrated on its owner's digits; None where training made it. Then
-            `accept_threshold` is that of its promise, and there is no `trust`: both are of other confidences.
+        not_digits: number of training pictures that show no digit. Metrics and histograms exclude them.
+        data_sources: each source of the data, with its license and credit if known.
+        ink: histograms of ink statistics over the training images; None in older cards.
+        recalibration: how the bundle was calibrated on its owner's digits; None if training made it. A
+            recalibrated bundle takes `accept_threshold` from its guarantee. It has no `trust`, because the
+            confidences that `trust` described have changed.
     """
 
     recipe: str
@@ -138,7 +139,7 @@ class ModelCard(VersionedRecord, what="a model card", format=FORMAT):
 
     @property
     def guarantee(self) -> Guarantee | None:
-        """What the accept threshold promises; None where it promises nothing."""
+        """What the accept threshold guarantees; None if it guarantees nothing."""
         if self.recalibration is not None:
             return self.recalibration.guarantee
         return self.trust.guarantee if self.trust else None
@@ -156,7 +157,7 @@ class ModelCard(VersionedRecord, what="a model card", format=FORMAT):
 
 
 def _check_inside(files: Iterable[str]) -> None:
-    """Raise ValueError for a name that leads out of the bundle: bundles are copied by the card's names."""
+    """Raise ValueError for a path outside the bundle: bundles are copied by the paths in the card."""
     for file in files:
         if not is_inside(file):
             raise ValueError(f"a file outside the bundle: {file!r}")

@@ -8,26 +8,26 @@ from schemas.model.trust import Calibration, Coverage, Guarantee
 
 @dataclasses.dataclass(frozen=True)
 class Recalibration:
-    """How `digitmill calibrate` made a bundle from another one. The images are the owner's labeled ones.
+    """How `digitmill calibrate` made a bundle from another one, using the owner's labeled images.
 
     Attributes:
-        bundle: digest of the bundle that it was made from.
+        bundle: digest of the original bundle.
         data: the sources of the images.
-        images: those that show a digit.
-        not_digits: those labeled as no digit.
-        temperature: divisor of the logits, after that of the exports; applied where digitmill loads a model,
-            not included in its files, nor in the golden batch.
-        before: calibration on the tested images, by the other bundle.
-        after: the same with the temperature.
-        guarantee: what the accept threshold promises of images like these.
+        images: number of images that show a digit.
+        not_digits: number of images labeled as no digit.
+        temperature: divisor of the logits, on top of the one in the exports. digitmill applies it when it
+            loads the model; neither the model files nor the golden batch include it.
+        before: calibration of the original bundle on the tested images.
+        after: calibration with the new temperature on the same images.
+        guarantee: what the accept threshold guarantees for images like these.
         coverage: effect of other thresholds on the tested images, ascending. An image that is no digit
             counts as a wrong answer.
-        class_counts: images per digit, or of what is none per digit predicted; with the following ones the
-            reference of drift.
+        class_counts: images per labeled digit; images of no digit count under the predicted one. Drift is
+            measured against this field and the next three.
         confidence_histogram: share of all images per confidence bin over [0, 1].
         pixel_histogram: share of all pixels per gray level bin over [0, 255].
-        ink: all images by what their ink looks like.
-        command: the command line that made it.
+        ink: histograms of ink statistics over all images.
+        command: the command line that made the bundle.
     """
 
     bundle: str

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 DELTA: Final = 0.05
-"""Probability with which a promise may be broken."""
+"""Probability with which a guarantee may fail."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Coverage:
     """Effect of an accept threshold.
 
     Attributes:
-        threshold: least confidence that is accepted.
+        threshold: lowest confidence that is accepted.
         right: accepted images with the right digit.
         images: all images.
     """
@@ -45,23 +45,24 @@ class Coverage:
 
     @property
     def accuracy(self) -> float:
-        """Share of the accepted that are right; 1 where none is accepted."""
+        """Share of the accepted images that are right; 1 if none is accepted."""
         return self.right / self.accepted if self.accepted else 1.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Guarantee:
-    """Promise of an accept threshold: at least `target` of the images that it accepts are right.
+    """Guarantee of an accept threshold: at least a share `target` of the images it accepts are right.
 
     Attributes:
-        target: the accuracy that is promised, in [0, 1).
-        delta: the probability with which the promise may be broken, over the draw of the labeled images.
-        threshold: least confidence that is accepted.
-        images: labeled images on which thresholds were tested.
-        accepted: those that the threshold accepts.
-        wrong: of these, those with another digit, or without any.
-        error_bound: share of wrong ones among the accepted that is exceeded with probability `delta` at most.
-        tuning: further labeled images, which were not tested: they chose where the tests began.
+        target: the guaranteed accuracy, in [0, 1).
+        delta: the probability, over the draw of the labeled images, that the guarantee does not hold.
+        threshold: lowest confidence that is accepted.
+        images: number of labeled images on which thresholds were tested.
+        accepted: how many of them the threshold accepts.
+        wrong: how many of the accepted images show another digit, or none.
+        error_bound: upper bound of the error rate among accepted images, exceeded with probability `delta`
+            at most.
+        tuning: number of further labeled images that only chose the threshold to test first.
     """
 
     target: float
@@ -93,7 +94,7 @@ class Unfamiliar:
 
     @property
     def share(self) -> float:
-        """Share of images that was wrongly accepted."""
+        """Share of the images that were wrongly accepted."""
         return self.accepted / self.images
 
 
@@ -102,7 +103,7 @@ class NotDigits:
     """Outcome of the pictures of a split that are labeled as no digit.
 
     Attributes:
-        accepted: those that the accept threshold accepts, every one of them wrongly.
+        accepted: pictures that the accept threshold accepts; all of these are errors.
     """
 
     images: int
@@ -110,7 +111,7 @@ class NotDigits:
 
     @property
     def share(self) -> float:
-        """Share of the pictures that was wrongly accepted; 0 where there are none."""
+        """Share of the pictures that were wrongly accepted; 0 if there are none."""
         return self.accepted / self.images if self.images else 0.0
 
 
@@ -119,11 +120,11 @@ class SourceTrust:
     """Accuracy and coverage on the images of one source of a mixture, at the accept threshold.
 
     Attributes:
-        images: its digits.
+        images: number of digits in the source.
         right: digits predicted right.
         accepted: digits that the threshold accepts.
-        accepted_right: of these, those predicted right.
-        not_digits: its pictures that are no digit, and how many of them are accepted.
+        accepted_right: accepted digits that are predicted right.
+        not_digits: pictures of the source that show no digit, and how many of them are accepted.
     """
 
     images: int
@@ -134,17 +135,17 @@ class SourceTrust:
 
     @property
     def accuracy(self) -> float | None:
-        """Share of the digits that are right; None without any."""
+        """Share of the digits that are right; None if there are none."""
         return self.right / self.images if self.images else None
 
     @property
     def coverage(self) -> float | None:
-        """Share of the digits that are accepted; None without any."""
+        """Share of the digits that are accepted; None if there are none."""
         return self.accepted / self.images if self.images else None
 
     @property
     def accepted_accuracy(self) -> float | None:
-        """Share of the accepted digits that are right; None without any."""
+        """Share of the accepted digits that are right; None if none is accepted."""
         return self.accepted_right / self.accepted if self.accepted else None
 
 
@@ -153,21 +154,23 @@ class Trust:
     """How far a model's confidence can be trusted, measured when the bundle was made.
 
     Attributes:
-        uncalibrated: on the validation images without the temperature; None where none were held out.
-        validation: on the same images with it.
-        test: on the test images with it.
-        target_accuracy: accuracy of accepted images that the accept threshold was chosen for; None
-            where the threshold was given.
-        guarantee: how the threshold keeps that target; None where it was given, or no threshold was sure to.
-        accepted: validation images that the accept threshold accepts; None where none were held out.
-        accepted_test: test images that it accepts.
+        uncalibrated: calibration on the validation images without the temperature; None if no images were
+            held out.
+        validation: calibration on the validation images with the temperature.
+        test: calibration on the test images with the temperature.
+        target_accuracy: accuracy of accepted images for which the accept threshold was chosen; None if the
+            threshold was given.
+        guarantee: what the threshold guarantees about that target; None if the threshold was given, or if
+            no threshold could be guaranteed.
+        accepted: validation images that the accept threshold accepts; None if none were held out.
+        accepted_test: test images that the accept threshold accepts.
         coverage: effect of other thresholds, ascending, on the validation images, or on the test images
-            where none were held out.
+            if none were held out.
         unfamiliar: outcomes of out-of-distribution images, by kind.
-        not_digits: outcomes of pictures that are no digit, by split; none where the data has none. All other
-            figures are of digits alone, but a threshold chosen for a target: there, an accepted picture that
-            is no digit counts as wrong.
-        sources: accuracy and coverage on each source of a mixture, by split and `--data` value; none
+        not_digits: outcomes of pictures that show no digit, by split; empty if the data has none. All other
+            figures cover digits only. A threshold chosen for a target is the exception: it counts an
+            accepted picture of no digit as wrong.
+        sources: accuracy and coverage on each source of a mixture, by split and `--data` value; empty
             without a mixture.
     """
 

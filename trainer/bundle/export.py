@@ -36,7 +36,7 @@ _TIMED: Final = 1_024
 
 
 class ExportError(JobFailedError):
-    """An exported format predicts something else than the model; the training itself is saved."""
+    """An exported format predicts differently from the model; the training itself is saved."""
 
     code = ExitCode.USAGE  # the same network exported again by the same machine fails again
 
@@ -69,7 +69,7 @@ def write_bundle(
         The card with `files`, `exports`, `litert_model`, `trust` and `accept_threshold`.
 
     Raises:
-        ExportError: if a format predicts something else than the model.
+        ExportError: if a format predicts differently from the model.
     """
     # By mkdir, whose folders have the mode that the umask allows: mkdtemp's are private.
     part = target.with_name(f".{target.name}-{secrets.token_hex(8)}")

@@ -44,7 +44,7 @@ def ship(source: pathlib.Path, target: pathlib.Path, *, ink: InkCounts | None = 
     Args:
         source: the bundle.
         target: the copy; a bundle that is there is replaced.
-        ink: what its training images look like; None for what its card says.
+        ink: ink statistics of its training images; None to keep those of the card.
     """
     card = open_bundle(source).card
     card = dataclasses.replace(card, ink=ink or card.ink)
@@ -93,12 +93,12 @@ def _without_local_folders(value: Any) -> Any:
 
 
 def training_ink(card: ModelCard, data: Sequence[str], reading: ReadOptions) -> InkCounts:
-    """Return what a card's training images look like, from the data that it was trained on.
+    """Return the ink statistics of a card's training images, computed from the training data.
 
-    Where digits are drawn by another version, some differ: a line says so, and it does no harm.
+    Digits drawn by another version may differ slightly, which is reported but harmless.
 
     Raises:
-        UserError: when it is other data: not as many digits of each class.
+        UserError: when the data is not the card's: its number of digits per class differs.
     """
     digits = open_sources(data, reading).read(validation_fraction=HOLD_OUT)
     if digits.train_counts() != card.class_counts:

@@ -1,4 +1,4 @@
-"""How the replicas sum their gradients: TensorFlow's implementations, by the devices that they are for."""
+"""How replicas sum their gradients: chooses TensorFlow's implementation for the devices."""
 
 from typing import Final, NoReturn
 
@@ -23,7 +23,7 @@ def cross_device_ops(name: str, *, devices: int, gpus: bool) -> tf.distribute.Cr
         gpus: whether they are GPUs, not logical CPUs.
 
     Raises:
-        UserError: if these devices can't sum so.
+        UserError: if these devices don't support it.
     """
     if name == "auto":
         # The default, a collective, is slower on CPUs (25,000 images/s against 35,000 with two replicas),
@@ -43,7 +43,7 @@ def cross_device_ops(name: str, *, devices: int, gpus: bool) -> tf.distribute.Cr
 
 
 def communication_options(name: str, *, gpus: bool) -> tf.distribute.experimental.CommunicationOptions:
-    """Return how several workers sum their gradients; raise UserError if they can't so.
+    """Return how several workers sum their gradients; raise UserError if they don't support it.
 
     Args:
         name: one of `trainer.train_options.ALL_REDUCES`.

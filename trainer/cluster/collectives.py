@@ -1,4 +1,4 @@
-"""Small exchanges between the workers of one job: numbers to agree on, and bytes."""
+"""Small exchanges of numbers and bytes between the workers of one job."""
 
 import contextlib
 import hashlib
@@ -55,7 +55,7 @@ class Collectives:
         return int(self.all_gather([value]).min())
 
     def digest(self, digest: str) -> str:
-        """Return one digest of all workers' hexadecimal digests; with one worker, its own."""
+        """Return a digest over all workers' hexadecimal digests; with one worker, its own."""
         if not self._is_multi_worker:
             return digest
         found = self.all_gather(list(bytes.fromhex(digest))).astype(np.uint8)
@@ -63,7 +63,7 @@ class Collectives:
 
     @contextlib.contextmanager
     def chief_finishes(self) -> Iterator[None]:
-        """Context of work that only the chief does; the others wait for it at the end.
+        """Context manager around work that only the chief does; the others wait for it on exit.
 
         Raises:
             JobFailedError: in the others, if the chief has failed.

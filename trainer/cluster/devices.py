@@ -1,4 +1,4 @@
-"""The devices that a training gets: says which they are, and refuses fewer than were asked for."""
+"""The devices of a training: describes them, and rejects fewer than requested."""
 
 import collections
 import os
@@ -28,7 +28,7 @@ _DIAGNOSIS_SECONDS: Final = 120
 
 
 def gpus() -> list[tf.config.PhysicalDevice]:
-    """Return the visible GPUs; initializes none of them."""
+    """Return the visible GPUs without initializing them."""
     # Without a GPU, TensorFlow logs an error that is none.
     with quiet_stderr():
         return tf.config.list_physical_devices("GPU")
@@ -37,9 +37,9 @@ def gpus() -> list[tf.config.PhysicalDevice]:
 def check_devices(
     replicas: int | None, *, kind: str = "auto", require_gpus: int | None = None, allow_cpu: bool = False
 ) -> None:
-    """Raise UserError if this machine has fewer GPUs than were asked for.
+    """Raise UserError if this machine has fewer GPUs than requested.
 
-    Where there is none, what TensorFlow says about it goes to standard error first.
+    If there is none, TensorFlow's messages about it are printed to standard error first.
 
     Args:
         replicas: the devices of `--replicas`; several are GPUs unless CPUs are allowed.

@@ -1,4 +1,4 @@
-"""Tells the loss of another worker, after which a job can resume, from errors that would only come again."""
+"""Distinguishes the loss of another worker, after which a job can resume, from permanent errors."""
 
 import contextlib
 import re

@@ -1,9 +1,9 @@
-"""Lets the workers of a job find each other, and agree on what they train, before TensorFlow connects them.
+"""Lets the workers of a job find each other, and compare what they train, before TensorFlow connects them.
 
-TensorFlow waits for workers in native code that holds Python's lock, so that no signal is handled; and
-workers with other numbers of GPUs, batches or recipes hang there, or fail with errors that name no cause.
-Here they wait in Python. Each worker sends the chief its facts, on the chief's port of `TF_CONFIG`, which
-TensorFlow takes over when all are there and the same.
+TensorFlow waits for workers in native code that holds the GIL, so it handles no signals. Workers that differ
+in GPUs, batch or recipe hang there, or fail with errors that name no cause. So this module waits in Python.
+Each worker sends its facts to the chief, on the chief's port of `TF_CONFIG`, which TensorFlow takes over once
+all workers have arrived and agree.
 """
 
 import contextlib
@@ -36,12 +36,12 @@ _MAX_BYTES: Final = 1_000_000
 
 
 def meet(cluster: Cluster, facts: Facts, *, is_over: Callable[[], bool]) -> bool:
-    """Wait until all workers are here; return False if the run is over instead.
+    """Wait until all workers have arrived; return False if the run is over instead.
 
     Args:
         cluster: the workers and this one's index.
-        facts: this worker's.
-        is_over: whether the run was finished without this worker; asked about twice a second.
+        facts: this worker's facts.
+        is_over: returns whether the run was finished without this worker; called about twice a second.
 
     Raises:
         UserError: if workers differ in a fact, or the chief's port can't be used.
@@ -57,7 +57,7 @@ def difference(facts: Sequence[Facts]) -> UserError | None:
     """Return the error for the first fact in which a worker differs from the chief; None if all agree.
 
     Args:
-        facts: of each worker, the chief's first.
+        facts: the facts of each worker, the chief's first.
     """
     chief = facts[0]
     for name in [*chief, *(name for other in facts for name in other if name not in chief)]:

@@ -1,4 +1,4 @@
-"""Restarts a worker that has lost another one: the rest can't go on, but can resume together."""
+"""Restarts a worker that has lost another one, so that all workers can resume together."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ _MAX_RESTARTS: Final = 20
 
 
 class PeerLostError(JobFailedError):
-    """Another worker of the job is gone, and all communication between workers with it."""
+    """Another worker of the job has died, which breaks all communication between workers."""
 
 
 def restart_process(error: PeerLostError) -> NoReturn:
@@ -21,7 +21,7 @@ def restart_process(error: PeerLostError) -> NoReturn:
     TensorFlow's collectives stay broken in a process that has lost a peer.
 
     Raises:
-        PeerLostError: the given one, after too many restarts.
+        PeerLostError: the given error, after too many restarts.
     """
     count = int(os.environ.get(_COUNT, "0"))
     if count >= _MAX_RESTARTS:

@@ -1,7 +1,7 @@
 """Ends a worker that gets a stop signal while TensorFlow waits for other workers.
 
-Python handles signals between two instructions of the main thread, which may wait in a collective operation
-for as long as a peer reads its data, or hangs. Another thread looks where the main thread is.
+Python handles signals between two instructions of the main thread. But that thread may wait in a collective
+operation as long as a peer reads its data or hangs. So another thread watches where the main thread is.
 """
 
 import contextlib
@@ -32,15 +32,15 @@ _TENSORFLOW: Final = f"{os.sep}tensorflow{os.sep}python{os.sep}"
 
 
 class StopWatch:
-    """Looks after the main thread once a stop signal has arrived.
+    """Watches the main thread once a stop signal has arrived.
 
     Args:
-        farewell: what to print before the process is ended.
-        ends: whether to end it; without other workers, no operation waits.
+        farewell: message to print before ending the process.
+        ends: whether to end the process; without other workers, no operation waits.
 
     Attributes:
-        received: the first stop signal; None before.
-        patience: seconds for which one operation of TensorFlow may last now, in all of the process.
+        received: the first stop signal; None before it arrives.
+        patience: seconds that one TensorFlow operation may currently take, for the whole process.
     """
 
     patience: ClassVar[float] = PATIENCE
@@ -53,7 +53,7 @@ class StopWatch:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Context in which the watch runs; only the main thread can start it, elsewhere it does nothing."""
+        """Context manager that runs the watch; does nothing outside the main thread."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -99,10 +99,10 @@ class StopWatch:
 
 @contextlib.contextmanager
 def in_steps() -> Iterator[Callable[[float], None]]:
-    """Context of a training loop, which may take longer to reach a point where it can save and stop.
+    """Context manager around a training loop, which may take longer until it can save and stop.
 
     Yields:
-        A function that takes the duration of the last chunk of steps; later ones may last twice as long.
+        A function that takes the duration of the last chunk of steps; later chunks may take twice as long.
     """
 
     def record(seconds: float) -> None:

@@ -33,8 +33,8 @@ def make_strategy(
         all_reduce: how the replicas sum gradients; one of `trainer.train_options.ALL_REDUCES`.
 
     Raises:
-        UserError: if there are fewer devices, TensorFlow was initialized with fewer, or the kind contradicts
-            `TF_CONFIG` or the number of replicas, or these devices can't sum so.
+        UserError: if there are fewer devices, TensorFlow was initialized with fewer, the kind contradicts
+            `TF_CONFIG` or the number of replicas, or the devices don't support `all_reduce`.
     """
     # Hides a warning about collective operations that only concerns several workers.
     tf.get_logger().setLevel("ERROR")
@@ -111,7 +111,7 @@ def _logical_cpus(count: int) -> list[str]:
 
 
 def enable_determinism() -> None:
-    """Make TensorFlow's GPU operations deterministic; on CPUs they are anyway."""
+    """Make TensorFlow's GPU operations deterministic; CPU operations always are."""
     if tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
 
@@ -147,7 +147,7 @@ def per_replica_batch(batch: int, replicas: int) -> int:
 
 
 def slow_sharing_warning(strategy: tf.distribute.Strategy, *, dense: bool) -> str | None:
-    """Return a warning if several workers share a network that one trains faster; else None.
+    """Return a warning if one worker would train the network faster than several; else None.
 
     Args:
         strategy: the job's.

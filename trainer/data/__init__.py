@@ -1,7 +1,7 @@
 """Training data: reads, splits, caches and shares out labeled digits.
 
-`sources` has one module per kind of `--data` source; `reading` is what they have in common, `splits` what
-they return, and `stream` what they return while images are still decoded.
+`sources` has one module per kind of `--data` source. `reading` has their shared code, `splits` the type that
+they return, and `stream` the type for images that are still being decoded.
 """
 
 __all__ = [

@@ -1,10 +1,10 @@
-"""A decoder process: prepares the chunks that `trainer.data.decoder_pool` sends it, until that ends.
+"""A decoder process: prepares chunks for `trainer.data.decoder_pool` until that closes the connection.
 
 Usage: python -m trainer.data.decode_worker
 
-Standard input is a connection: it carries the task, then chunks, one at a time, with a share for each in
-return. Requests are pickled: they come from the process that started this one. Replies, from a process that
-decodes files of any origin, are not.
+Standard input is a connection. It carries the task, then one chunk at a time; the reply to each is a share.
+Requests are pickled, because they come from the parent process. Replies are not, because this process decodes
+untrusted files.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Decodes chunks of a source on all cores, in order.
 
-Threads decode few images: they start at once. Many are decoded in processes, because the greater part of the
-work holds Python's lock. A process ends when its caller does, in any way, because their connection breaks.
+Few images are decoded in threads, which start at once. Many images are decoded in processes, because most of
+the work holds the GIL. A process ends when its caller ends for any reason, because their connection breaks.
 """
 
 import collections

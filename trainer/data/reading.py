@@ -54,10 +54,10 @@ class Workers:
     exchange: Callable[[bytes], Sequence[bytes]] | None = None
 
     def from_chief(self, make: Callable[[], bytes]) -> bytes:
-        """Return what `make` returns: the chief calls it for all; without an exchange, each does.
+        """Return the result of `make`, called by the chief for all workers, or by each without an exchange.
 
         Raises:
-            UserError: on every worker, if `make` does on the chief.
+            UserError: on every worker, if `make` raises it on the chief.
         """
         if self.exchange is None or self.count == 1:
             return make()
@@ -77,7 +77,7 @@ ALONE: Final = Workers()
 
 
 class Source(Protocol):
-    """A source of labeled digits. Constructors check what is quick to check; reading may take long."""
+    """A source of labeled digits. Constructors make only quick checks; reading may take long."""
 
     def read(self, *, validation_fraction: float, workers: Workers = ALONE) -> Digits:
         """Return the labeled digits; raise UserError if the source can't be used.
@@ -99,7 +99,7 @@ class StreamSource(Protocol):
 
         Args:
             workers: share the training images; each gets all of validation and test.
-            check: looks at the digits once all are decoded, and returns them.
+            check: checks the digits once all are decoded, and returns them.
         """
         ...
 
@@ -183,8 +183,8 @@ class ReadPlan:
 def read(plan: ReadPlan, *, reading: ReadOptions, workers: Workers = ALONE) -> Digits:
     """Read a source's images; raise UserError if the images, or too many of them, can't be used.
 
-    Every worker keeps its share of the training images, and all of validation and test. The split of an
-    image is known only once it is decoded, so that workers exchange the held-out images.
+    Every worker keeps its share of the training images, and all of validation and test. An image's split is
+    known only after decoding, so workers then exchange the held-out images.
     """
     keeps, reads = _shards(workers)
     return _digits(plan, _share(plan, reading, keeps=keeps, reads=reads), reading=reading, workers=workers)
@@ -198,14 +198,14 @@ def stream(
     epoch_images: int,
     check: Callable[[Digits], Digits],
 ) -> Stream:
-    """Begin to read a source's images; the result has in the end what `read` returns.
+    """Begin to read a source's images as a stream, which ends with the same digits as `read`.
 
     Args:
-        plan: the images; what they are made from must be known.
+        plan: the images; its `made_from` must not be None.
         reading: how to read them.
         workers: share the training images.
         epoch_images: this worker's training images in an epoch, estimated.
-        check: looks at the digits once all are decoded, and returns them.
+        check: checks the digits once all are decoded, and returns them.
     """
     keeps, reads = _shards(workers)
     return Stream(
@@ -237,7 +237,7 @@ def _digits(plan: ReadPlan, share: Share, *, reading: ReadOptions, workers: Work
 
 
 def pixel_hashes(images: np.ndarray) -> np.ndarray:
-    """Return a hash of each image's pixels, float64[N] in [0, 1), which determines its split."""
+    """Return a hash of each image's pixels, float64[N] in [0, 1); it determines the image's split."""
     heads = (hashlib.sha256(image.tobytes()).digest()[:6] for image in images)
     return np.fromiter((int.from_bytes(head) / 2**48 for head in heads), np.float64, len(images))
 

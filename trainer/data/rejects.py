@@ -1,4 +1,4 @@
-"""Rejected images: unusable ones are reported, written to a file, and above a rate stop the job."""
+"""Rejected images: reports unusable images, writes them to a file, and stops the job above a rate."""
 
 import csv
 import io

@@ -1,7 +1,7 @@
 """A worker's share of a source: decoded images of each part, in memory or in a cache folder.
 
-Either way they are files: a cache's, or files of the kernel that take memory and have no name. Mapped, they
-are there once, however many processes read them.
+In both cases the images are in files: in the cache, or in unnamed memory files. The files are mapped, so
+memory holds them once, even if many processes read them.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ _ROUND: Final = 2**24 // IMAGE_BYTES
 
 
 def fits_memory(images: int) -> bool:
-    """Whether that many images may be kept in memory rather than in files."""
+    """Whether this many images may be kept in memory rather than in files."""
     return images * IMAGE_BYTES <= MEMORY_SHARE * machine.available_in_process()
 
 
@@ -74,7 +74,7 @@ _COLUMNS: Final[Mapping[str, tuple[type, tuple[int, ...]]]] = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Share:
-    """What a worker read of a source, or of a piece of it.
+    """The images that a worker has read from a source, or from a piece of it.
 
     Attributes:
         parts: the rows of training, validation and test.
@@ -194,7 +194,7 @@ def memory_file() -> BinaryIO:
 
 
 def map_column(file: BinaryIO, column: str) -> np.ndarray:
-    """Return a column of `Rows` that a file holds, read-only; an `np.memmap` unless the file takes memory."""
+    """Return a column of `Rows` from a file, read-only; an `np.memmap` unless it is a memory file."""
     dtype, shape = _COLUMNS[column]
     file.flush()
     rows = os.fstat(file.fileno()).st_size // (np.dtype(dtype).itemsize * math.prod(shape))
@@ -239,7 +239,7 @@ class ShareWriter:
         self._all_train += piece.all_train
 
     def train_rows(self) -> Rows:
-        """Return the training images so far, mapped: they stay as they are, whatever is added later."""
+        """Return the training images so far, mapped; later additions do not change them."""
         return Rows(*(map_column(self._files[PARTS[0], column], column) for column in _COLUMNS))
 
     def finish(self) -> Share:

@@ -133,7 +133,7 @@ class Digits:
         validation: images on which choices are made; None if none are held out.
         test: images that are evaluated once, at the end.
         all_train: summary of all workers' training images; None if `train` has them all.
-        origins: of a mixture, its sources, and what a source knows of itself; empty where that is its name.
+        origins: the sources of a mixture, or details about a single source; empty if only its name is known.
     """
 
     name: str
@@ -145,7 +145,7 @@ class Digits:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Names of `origins`, to which `Split.sources` counts."""
+        """Names of `origins`, indexed by `Split.sources`."""
         return tuple(origin.source for origin in self.origins)
 
     @property
@@ -159,7 +159,7 @@ class Digits:
         return self.train_digest
 
     def whole(self) -> Self:
-        """Return these digits, as a stream does once all its images are there."""
+        """Return these digits; the counterpart of `Stream.whole`."""
         return self
 
     def splits(self) -> dict[str, Split]:
@@ -279,16 +279,16 @@ def warn_about_empty_classes(digits: Digits) -> None:
 
 
 def evenly_spaced(count: int, most: int) -> np.ndarray:
-    """Return the indices of at most that many of `count` rows, from the first to the last, int64[N]."""
+    """Return at most `most` evenly spaced indices of `count` rows, including first and last, int64[N]."""
     return np.linspace(0, count - 1, min(most, count)).astype(np.int64)
 
 
 def check_shares(digits: Digits, *, smallest: int, workers: int, least: float) -> None:
-    """Raise UserError if the smallest share leaves too many images of the other workers unused.
+    """Raise UserError if the smallest share leaves too many images of other workers unused.
 
     Args:
-        digits: what this worker has.
-        smallest: training images of the worker that has fewest: an epoch ends for all when its images do.
+        digits: this worker's digits.
+        smallest: training images of the worker with the fewest; an epoch ends for all when they run out.
         workers: number of workers.
         least: share of all training images that an epoch must use, batches not counted.
     """

@@ -1,8 +1,8 @@
-"""Decodes a source's images in the background, while training begins on those that are there.
+"""Decodes a source's images in the background, while training begins on the first ones.
 
-Images come in the order of their positions, and are handed over in windows of `WINDOW` training images. What
-a training must know before its first step follows from the files alone, so that every start finds the same,
-with a full cache or an empty one; all that depends on the pixels of all images is known at the end.
+Images come in the order of their positions, in windows of `WINDOW` training images. Everything that training
+needs before its first step depends only on the files, so every start gets the same values, with or without a
+cache. Values that depend on the pixels of all images are known at the end.
 """
 
 import contextlib
@@ -66,10 +66,10 @@ class Stream:
         self._thread.start()
 
     def wait(self, images: int) -> int:
-        """Wait for so many training images; return their number, or that of all if there are fewer.
+        """Wait until this many training images are decoded; return their number, or the total if it is less.
 
         Raises:
-            Exception: what ended the decoding, if that failed.
+            Exception: the error that ended decoding, if it failed.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._error or self._share or self._count() >= images)
@@ -87,7 +87,7 @@ class Stream:
         """Wait for all images and return them; all workers call it at the same point.
 
         Raises:
-            Exception: what ended the decoding, if that failed.
+            Exception: the error that ended decoding, if it failed.
             UserError: if the images, or too many of them, can't be used.
         """
         if self._digits is None:
@@ -101,7 +101,7 @@ class Stream:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator["Stream"]:
-        """Context at whose end decoding stops; raises what ended the decoding, rather than what followed."""
+        """Context manager that stops decoding on exit; raises the decoding error rather than later errors."""
         try:
             yield self
         except Exception as error:

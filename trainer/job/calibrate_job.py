@@ -41,7 +41,7 @@ class CalibrationResult:
     card: ModelCard
 
     def as_data(self) -> dict[str, Any]:
-        """Return it as JSON types."""
+        """Return the result as JSON types."""
         found = dataclasses.asdict(_recalibration(self.card))
         return {
             "bundle": self.bundle,
@@ -70,7 +70,7 @@ def run(options: CalibrateOptions) -> CalibrationResult:
     """Write the calibrated bundle.
 
     Raises:
-        UserError: when the bundle or an image cannot be used, or the labels are too few for the promise;
+        UserError: when the bundle or an image cannot be used, or there are too few labels for the guarantee;
             nothing is written then.
     """
     bundle = open_bundle(options.model, options.engine)

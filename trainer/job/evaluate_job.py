@@ -34,7 +34,7 @@ _OF_THE_RECIPE: Final = ("train", "validation")
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """A bundle's metrics on some images; all but `not_digits` are None where no image is a digit.
+    """A bundle's metrics on some images; all but `not_digits` are None if no image is a digit.
 
     Attributes:
         model: the bundle's folder.
@@ -43,8 +43,8 @@ class Measurement:
         calibration: calibration error, Brier score and log loss.
         accepted: coverage and accuracy at its accept threshold.
         confusion: images by true digit (row) and predicted digit (column), 10 x 10.
-        not_digits: the pictures that are no digit, and how many of them its threshold accepts.
-        sources: what it is worth on each source of a mixture; empty without one.
+        not_digits: number of pictures that show no digit, and how many of them its threshold accepts.
+        sources: accuracy and coverage on each source of a mixture; empty without a mixture.
     """
 
     model: str

@@ -18,13 +18,13 @@ _FIRST_WINDOW: Final = 2**40
 
 
 class EpochOrder:
-    """The permutations of a worker's images, one for each epoch, which depend on the seed alone.
+    """The permutations of a worker's images, one per epoch, which depend only on the seed.
 
-    Twenty million images take 2 s and 80 MB an epoch, however many replicas share them.
+    Twenty million images take 2 s and 80 MB per epoch, for any number of replicas.
 
     Args:
         size: number of images.
-        seed: of the training.
+        seed: seed of the training.
         worker: this worker's index; every worker has its own order of its own images.
     """
 
@@ -57,13 +57,13 @@ class EpochOrder:
 class StreamOrder:
     """The order of a worker's images that are still being decoded when training begins.
 
-    In the first epoch images come window by window, each shuffled, so that a window can be trained on before
-    the next one is there; in later epochs as `EpochOrder` has them. It depends on the seed alone, whether
-    images were there already or not. An epoch that is longer than the images begins again with the first.
+    In the first epoch, images come in shuffled windows, so that training can use a window before the next one
+    is decoded; later epochs follow `EpochOrder`. The order depends only on the seed, not on the speed of
+    decoding. An epoch with more places than images starts over with the first image.
 
     Args:
         stream: the images.
-        seed: of the training.
+        seed: seed of the training.
         worker: this worker's index.
     """
 
@@ -75,7 +75,7 @@ class StreamOrder:
         self._of_size: dict[int, EpochOrder] = {}
 
     def rows(self, epoch: int, places: np.ndarray) -> np.ndarray:
-        """Return the images at some places of an epoch, int64[...]; wait until they are there.
+        """Return the images at some places of an epoch, int64[...]; wait until they are decoded.
 
         Args:
             epoch: its number, from 0.

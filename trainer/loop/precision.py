@@ -1,4 +1,4 @@
-"""Mixed precision: layers compute in 16 bits where the hardware is faster so, weights stay float32."""
+"""Mixed precision: layers compute in 16 bits if that is faster on this hardware; weights stay float32."""
 
 import contextlib
 import pathlib

@@ -1,4 +1,4 @@
-"""The training report: the record a run keeps for it, its page, and the comparison of several runs.
+"""The training report: its record in the run folder, its page, and the comparison of several runs.
 
 Only `measuring`, which the training job calls, imports TensorFlow.
 """

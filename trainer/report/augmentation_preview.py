@@ -1,4 +1,4 @@
-"""Shows what the network saw: training images, and copies as the augmentation changes them."""
+"""Shows what the network saw: training images and augmented copies."""
 
 import base64
 from collections.abc import Iterator, Sequence
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from trainer.recipes.parts.augmentation import Augmentation
 
 COPIES: Final = 5
-"""Changed copies of each image."""
+"""Number of augmented copies of each image."""
 
 _SIDE: Final = 56
-"""Points of an image."""
+"""Side of an image, in points."""
 
 _CELL: Final = 62
-"""Points of an image with what is around it."""
+"""Side of an image with its margins, in points."""
 
 _TITLE: Final = "What the network saw in training"
 
@@ -34,10 +34,10 @@ _TITLE: Final = "What the network saw in training"
 def augmented_images(
     train: Split, augmentation: "Augmentation | None", *, seed: int
 ) -> Iterator[AugmentedImage]:
-    """Yield the first training image of each digit with changed copies; none without augmentation."""
+    """Yield the first training image of each digit with augmented copies; nothing without augmentation."""
     if not augmentation:
         return
-    # Only training needs TensorFlow: reports are also drawn where it is not installed.
+    # Import here, because reports are also drawn without TensorFlow.
     import tensorflow as tf
 
     from trainer.recipes.parts.augmentation import augment
@@ -54,7 +54,7 @@ def augmented_images(
 
 
 def draw_augmented(images: Sequence[AugmentedImage]) -> Chart:
-    """Draw a column for each image: itself above its copies."""
+    """Draw a column for each image, with its copies below it."""
     rows = 1 + len(images[0].copies)
     drawing = Drawing(70 + _CELL * len(images), _CELL * rows + 20)
     drawing.add(Words((6, _CELL / 2 + 6), "as it is", SOFT, 11))

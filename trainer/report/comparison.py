@@ -1,4 +1,4 @@
-"""Compares several runs in one page: which is better, by how much, and which settings differ."""
+"""Compares several runs on one page: which is better, by how much, and which settings differ."""
 
 import dataclasses
 import shlex
@@ -19,7 +19,7 @@ from trainer.report.training_page import FinishedRun
 from trainer.report.training_tables import setting
 
 MAX_RUNS: Final = 8
-"""Runs in one comparison that colors and dashes can distinguish."""
+"""Maximum number of runs in a comparison, which colors and dashes can distinguish."""
 
 RUN_COLUMNS: Final = (
     "Run", "Recipe", "Test accuracy", "Wrong", "Test loss", "ECE", "Accepted",
@@ -27,11 +27,11 @@ RUN_COLUMNS: Final = (
 )  # fmt: skip
 
 Runs = Mapping[str, FinishedRun]
-"""Runs by letter: names of folders can be long, or the same."""
+"""Runs by letter, because folder names can be long or equal."""
 
 
 def by_letter(runs: Sequence[FinishedRun]) -> dict[str, FinishedRun]:
-    """Return the runs by letter, beginning with `A`."""
+    """Return the runs by letter, starting with `A`."""
     return dict(zip(string.ascii_uppercase, runs, strict=False))
 
 
@@ -40,8 +40,8 @@ class Verdict:
     """The result of a comparison, and whether all runs were tested on the same images.
 
     Attributes:
-        tests: of the best run against each other, by its letter; empty where a run does not say which images
-            it has right.
+        tests: tests of the best run against each other run, by letter of the other; empty if a run has no
+            record of which images it gets right.
     """
 
     text: str
@@ -50,7 +50,7 @@ class Verdict:
 
 
 def render_comparison(runs: Runs, *, to: str | None = None) -> tuple[str, list[Chart]]:
-    """Return the page's HTML, with everything escaped, and its charts; `to` is where it was asked for."""
+    """Return the page's HTML, with all texts escaped, and its charts; `to` is the requested folder."""
     found, reached = verdict(runs), {letter: run.card.test_accuracy for letter, run in runs.items()}
     drawn, differences = list(_curves(runs)), list(_differences(runs)) if found.comparable else []
     judged = intervals(reached, name="intervals", title="Test accuracy", reading="Bars are 95 % intervals.")
@@ -94,7 +94,7 @@ def is_ensemble(run: FinishedRun) -> bool:
 
 
 def verdict(runs: Runs) -> Verdict:
-    """Return which run is best on the test images, and whether the difference may be chance."""
+    """Return which run is best on the test images, and whether the difference could be chance."""
     comparable = len({(run.card.data_digest, run.card.test_accuracy.images) for run in runs.values()}) == 1
     best = best_run(runs)
     reached = runs[best].card.test_accuracy
@@ -137,7 +137,7 @@ def _paired_tests(runs: Runs, best: str) -> dict[str, PairedTest]:
 
 
 def _beyond_chance(tests: Mapping[str, PairedTest]) -> str:
-    """Return the sentence on which of the others are worse beyond chance."""
+    """Return a sentence on which other runs are significantly worse."""
     worse = [letter for letter, test in tests.items() if test.significant]
     near = [letter for letter in tests if letter not in worse]
     how = "on the same images, by McNemar’s exact test"
@@ -150,7 +150,7 @@ def _beyond_chance(tests: Mapping[str, PairedTest]) -> str:
 
 
 def short_names(places: Sequence[str]) -> list[str]:
-    """Return the ends of paths, as long as it takes to tell them apart: `a/run` and `b/run`."""
+    """Return the shortest ends of paths that distinguish them: `a/run` and `b/run`."""
     parts = [place.rstrip("/").split("/") for place in places]
     longest = max(map(len, parts))
     for length in range(1, longest + 1):
@@ -168,7 +168,7 @@ def differing_settings(runs: Runs) -> Iterator[tuple[str, list[str]]]:
 
 
 def num_equal_settings(runs: Runs) -> int:
-    """Return the number of settings that are the same in all runs."""
+    """Return the number of settings with the same value in all runs."""
     return len(_settings(runs)) - sum(1 for _ in differing_settings(runs))
 
 

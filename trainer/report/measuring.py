@@ -1,4 +1,4 @@
-"""Makes a run's record from the predictions of its network."""
+"""Makes a run's record from its network's predictions."""
 
 import dataclasses
 import datetime
@@ -23,19 +23,19 @@ from trainer.report.record import Confidence, Member, RunRecord, SampleImage, Sp
 from trainer.train_options import TrainOptions
 
 MAX_MISTAKEN: Final = 48
-"""Misclassified images that are kept; the page shows how many there are."""
+"""Maximum number of misclassified images to keep; the page shows the total number."""
 
 MAX_SUSPECTS: Final = 30
-"""Images whose labels may be in error that are kept, of both splits together."""
+"""Maximum number of images with suspected label errors to keep, over both splits."""
 
 MAX_DOUBTFUL: Final = 24
-"""Images of low confidence that are kept."""
+"""Number of least confident images to keep."""
 
 MAX_SAMPLES: Final = 6
-"""Images that are kept as a sample of each digit."""
+"""Number of sample images to keep per digit."""
 
 MAX_RANDOM: Final = 9
-"""Images that are drawn as they come, three rows of three."""
+"""Number of random images to keep: three rows of three."""
 
 THRESHOLDS: Final = tuple(
     sorted(
@@ -86,7 +86,7 @@ def record(
 
 
 def settings_of(options: TrainOptions, recipe: Recipe) -> dict[str, Value]:
-    """Return the options and recipe fields on which a network depends."""
+    """Return the options and recipe fields that affect a network."""
     own = options.recorded(Effect.RESULT)
     found = {**own, **overrides.settings(recipe), "augmentation": _ranges(recipe.augmentation)}
     return {name: _plain(value) for name, value in found.items()}
@@ -147,12 +147,12 @@ def _evenly_sampled(labels: np.ndarray) -> np.ndarray:
 
 
 def _random(images: int, *, seed: int) -> np.ndarray:
-    """Return the indices of images chosen at random, ascending: not by what the network makes of them."""
+    """Return the indices of images chosen at random, independent of the predictions, ascending."""
     return np.sort(np.random.default_rng(seed).choice(images, min(MAX_RANDOM, images), replace=False))
 
 
 def _self_confidence(calibrated: Mapping[str, Evaluation]) -> SelfConfidence:
-    """Return how sure the network is, on average, of the images of each digit that it was not trained on."""
+    """Return the network's mean probability of the label, by digit, on images it was not trained on."""
     sums, images = np.zeros(CLASSES), np.zeros(CLASSES, np.int64)
     for name, found in calibrated.items():
         if name != "train":
@@ -185,7 +185,7 @@ def _sample_images(
         yield SampleImage(
             image=image,
             label=int(found.labels[index]),
-            # Of equal probabilities, the first digit is predicted.
+            # Among equal probabilities, the first digit is predicted.
             digit=int(found.predicted[index]),
             confidence=round(float(found.confidence[index]), 6),
             second_digit=second if digit == found.predicted[index] else digit,

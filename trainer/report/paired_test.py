@@ -1,8 +1,8 @@
 """Whether two networks differ beyond chance on the same images: McNemar's exact test.
 
 Q. McNemar, "Note on the sampling error of the difference between correlated proportions or percentages",
-Psychometrika 12 (1947). Images that both have right, or both wrong, say nothing. Of the others, networks
-that are equally good would each win half.
+Psychometrika 12 (1947). The test ignores images that both networks get right, or both get wrong. Of the
+other images, equally good networks would each get half right.
 """
 
 import base64
@@ -15,19 +15,19 @@ from scipy import special
 from digitmill.reports.numbers import fraction, thousands
 
 SIGNIFICANT = 0.05
-"""Probability below which a difference is called more than chance."""
+"""P-value below which a difference counts as more than chance."""
 
 
 def pack_right(right: np.ndarray) -> str:
-    """Return bool[N], whether each image is right, as text: a bit an image, in base64."""
+    """Encode bool[N], whether each image is right, as base64 text with one bit per image."""
     return base64.b64encode(np.packbits(right).tobytes()).decode()
 
 
 def unpack_right(text: str, images: int) -> np.ndarray:
-    """Return what `pack_right` was given.
+    """Decode the output of `pack_right`.
 
     Raises:
-        ValueError: when the text holds fewer images.
+        ValueError: when the text has fewer images.
     """
     bits = np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8))
     if len(bits) < images:
@@ -37,12 +37,12 @@ def unpack_right(text: str, images: int) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class PairedTest:
-    """Images that one of two networks has right and the other wrong.
+    """Counts of images that one of two networks gets right and the other wrong.
 
     Attributes:
-        first: images that only the first has right.
-        second: images that only the second has right.
-        comparisons: how many are made at once: with each one more, chance finds more.
+        first: images that only the first network gets right.
+        second: images that only the second network gets right.
+        comparisons: number of tests made together, for the Bonferroni correction.
     """
 
     first: int
@@ -51,7 +51,7 @@ class PairedTest:
 
     @property
     def p_value(self) -> float:
-        """Probability of a difference so large among equally good networks, two-sided, by Bonferroni."""
+        """Two-sided p-value with Bonferroni correction; the null hypothesis is equally good networks."""
         decided = self.first + self.second
         if not decided:
             return 1.0
@@ -64,7 +64,7 @@ class PairedTest:
         return self.p_value < SIGNIFICANT
 
     def row(self, first: str, second: str) -> tuple[str, ...]:
-        """Return the row of a table, of words."""
+        """Return the texts of a table row."""
         p = self.p_value
         text = "below 0.0001" if p < 0.0001 else fraction(p, 2)
         verdict = "beyond chance" if self.significant else "may be chance"
@@ -76,7 +76,7 @@ HEADER = ("pair", "only the first right", "only the second right", "p-value", "t
 
 
 def against_best(right: Mapping[str, np.ndarray], best: str) -> dict[str, PairedTest]:
-    """Return the tests of the best network against each other one, by its name."""
+    """Return the tests of the best network against each other network, by name of the other."""
     others = [name for name in right if name != best]
     return {
         name: PairedTest(

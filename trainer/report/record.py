@@ -1,4 +1,4 @@
-"""The record from which a run's report can be made again: `report/data.json`."""
+"""The record from which a run's report can be rebuilt: `report/data.json`."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from schemas.model.trust import Calibration, Coverage
 from schemas.versioned import VersionedRecord
 
 FOLDER: Final = "report"
-"""Folder of the record, and of the charts as PNG and CSV, in the run folder."""
+"""Folder in the run folder, for the record and for the charts as PNG and CSV."""
 
 FILE: Final = f"{FOLDER}/data.json"
 
 PAGE: Final = "report.html"
-"""The page, in the run folder."""
+"""Name of the page in the run folder."""
 
 FORMAT: Final = 1
 """Version of the record's format; readers refuse others."""
@@ -59,12 +59,12 @@ class SplitMetrics:
 
     @property
     def images(self) -> int:
-        """Images of the split."""
+        """Number of images in the split."""
         return sum(map(sum, self.confusion))
 
     @property
     def right(self) -> int:
-        """Images predicted right."""
+        """Number of images predicted right."""
         return sum(row[digit] for digit, row in enumerate(self.confusion))
 
     def at(self, threshold: float) -> Coverage:
@@ -77,11 +77,11 @@ class SampleImage:
     """An image for the report.
 
     Attributes:
-        image: its index in its split.
+        image: index of the image in its split.
         digit: the predicted digit.
-        confidence: its probability, in [0, 1].
+        confidence: probability of the predicted digit, in [0, 1].
         png: the canonical digit, base64.
-        split: whose image it is.
+        split: name of the split.
     """
 
     image: int
@@ -95,7 +95,7 @@ class SampleImage:
 
 @dataclasses.dataclass(frozen=True)
 class AugmentedImage:
-    """A training image and copies as the augmentation changes it, as PNGs in base64."""
+    """A training image and its augmented copies, as base64 PNGs."""
 
     label: int
     png: str
@@ -107,10 +107,10 @@ class Member:
     """One of the networks that an ensemble averages.
 
     Attributes:
-        bundle: its folder, relative to the run folder if the run trained it, else as given.
-        right: of `images`, the test images, those predicted right.
-        digest: SHA-256 of its card.
-        epochs: number of its rows in `history.csv`, which are in the members' order.
+        bundle: the member's bundle, relative to the run folder if the run trained it, otherwise as given.
+        right: number of test images predicted right, out of `images`.
+        digest: SHA-256 of the member's card.
+        epochs: number of the member's rows in `history.csv`, which is in the order of the members.
     """
 
     bundle: str
@@ -128,32 +128,34 @@ class Member:
 
     @property
     def link(self) -> str:
-        """Relative link from the ensemble's report to its own; empty if unknown."""
+        """Relative link from the ensemble's report to the member's report; empty if unknown."""
         folder, _, _ = self.bundle.rpartition("/")
         return f"{folder}/{PAGE}" if folder.startswith("members/") else ""
 
 
 @dataclasses.dataclass(frozen=True)
 class RunRecord(VersionedRecord, what="a training run's record", format=FORMAT):
-    """What the report of a run needs besides its card and `history.csv`; the field names are the file's.
+    """Data for a run's report besides its card and `history.csv`, with the field names of the file.
 
     Attributes:
         finished: time of the measurement, UTC, ISO 8601.
-        settings: options and recipe fields on which the network depends, by name; None if unset.
+        settings: options and recipe fields that affect the network, by name; None if unset.
         class_counts: images per digit, by split.
         learning_rates: steps, ascending, and their learning rates; empty for an ensemble.
         answers: metrics by split: test and, if images were held out, validation.
         mistaken: misclassified test images, by descending confidence.
         doubtful: test images by ascending confidence.
-        sample: test images, evenly chosen from each digit, by digit.
+        sample: test images chosen evenly from each digit, by digit.
         members: members of an ensemble; empty for a single network.
         random: test images chosen at random, in the test split's order; empty in records of earlier versions.
-        not_digits: pictures that are no digit, by split; splits without one are left out.
-        label_suspects: test and validation images whose labels are likeliest in error, most likely first;
+        not_digits: number of pictures that show no digit, by split; splits without any are left out.
+        label_suspects: test and validation images whose labels are most likely wrong, most likely first;
             empty in records of earlier versions.
-        self_confidence: by digit, the mean probability of the label over these splits; empty there too.
-        test_right: which test images are right, in their order, by `paired_test.pack_right`.
-        augmented: a training image of each digit, augmented; empty without augmentation and there, too.
+        self_confidence: by digit, the mean probability of the label on test and validation images; empty in
+            records of earlier versions.
+        test_right: which test images are right, in order, encoded by `paired_test.pack_right`.
+        augmented: a training image of each digit with augmented copies; empty without augmentation, and in
+            records of earlier versions.
     """
 
     finished: str

@@ -1,4 +1,4 @@
-"""Draws test images with what the network made of them, for a slide."""
+"""Draws test images with their predictions, for a slide."""
 
 import base64
 from collections.abc import Sequence
@@ -18,17 +18,17 @@ _NAME: Final = "predictions"
 _TITLE: Final = "Predictions on random test images"
 _COLUMNS: Final = 3
 _CELL: Final = 137
-"""Points of an image with its words, across and down."""
+"""Width and height of an image with its texts, in points."""
 
 _SIDE: Final = 100
-"""Points of an image."""
+"""Side of an image, in points."""
 
 _ABOVE: Final = 22
-"""Points above an image, for its words."""
+"""Height above an image for its text, in points."""
 
 
 def draw_predictions(samples: Sequence[SampleImage]) -> Chart:
-    """Draw images in rows, each with its predicted and its true digit, what is wrong in another color."""
+    """Draw images in rows, each with its predicted and true digit; mistakes are in another color."""
     rows = -(-len(samples) // _COLUMNS)
     drawing = Drawing(_COLUMNS * _CELL, rows * _CELL + 8)
     for number, sample in enumerate(samples):

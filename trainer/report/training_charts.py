@@ -19,7 +19,7 @@ from trainer.report.sample_predictions import draw_predictions
 from trainer.run.history import Epoch, best_epoch
 
 _MAX_MEMBERS: Final = 8
-"""Curves that colors and dashes can distinguish."""
+"""Maximum number of curves, which colors and dashes can distinguish."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +27,8 @@ class RunCharts:
     """The charts of a run.
 
     Attributes:
-        reliability: with the temperature and, if there is one, without.
-        curves: by epoch and step; empty if nothing was trained.
+        reliability: reliability diagrams with the temperature, and without it if there is one.
+        curves: curves by epoch and step; empty if nothing was trained.
         classes: images per digit, by split.
         predictions: random test images; None if the record has none.
         augmentation: augmented training images; None if the record has none.
@@ -43,7 +43,7 @@ class RunCharts:
     augmentation: Chart | None
 
     def charts(self) -> Iterator[Chart]:
-        """Yield all of them."""
+        """Yield all charts."""
         yield from (self.confusion.chart, self.explorer.chart, self.classes)
         yield from (*self.reliability, *self.curves)
         yield from filter(None, (self.predictions, self.augmentation))
@@ -105,7 +105,7 @@ def _curves(record: RunRecord, epochs: Sequence[Epoch]) -> Iterator[Chart]:
 
 
 def _run_curves(epochs: Sequence[Epoch]) -> Iterator[Chart]:
-    """Yield accuracy and loss of one network, on validation only if images were held out."""
+    """Yield the curves of accuracy and loss of one network; with validation if images were held out."""
     splits = {"training": ""} if epochs[-1].val_accuracy is None else {"training": "", "validation": "val_"}
     for name, title, reading, ylabel in (
         ("accuracy", "Accuracy by epoch", accuracy_reading(epochs), "answered right"),
@@ -143,7 +143,7 @@ def accuracy_reading(epochs: Sequence[Epoch]) -> str:
 
 
 def loss_reading(epochs: Sequence[Epoch]) -> str:
-    """Return the caption of the loss curves: whether the network overfits."""
+    """Return the caption of the loss curves, which tells whether the network overfits."""
     held_out = [epoch.val_loss for epoch in epochs if epoch.val_loss is not None]
     if len(held_out) < 2:
         after = f", {fraction(held_out[0])} on validation images after it" if held_out else ""
@@ -162,7 +162,7 @@ def loss_reading(epochs: Sequence[Epoch]) -> str:
 
 
 def _member_curves(record: RunRecord, epochs: Sequence[Epoch]) -> Iterator[Chart]:
-    """Yield the accuracy of the members that the run trained, on validation if images were held out."""
+    """Yield the accuracy curves of trained members, on validation images if any were held out."""
     rows = iter(epochs)
     all_members = (
         (str(number), list(itertools.islice(rows, member.epochs)))

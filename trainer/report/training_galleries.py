@@ -9,7 +9,7 @@ from trainer.report.record import RunRecord, SampleImage
 
 
 def galleries(record: RunRecord) -> Iterator[Gallery]:
-    """Yield the non-empty galleries: misclassified, with labels that may be wrong, and least confident."""
+    """Yield the non-empty galleries of misclassified, possibly mislabeled, and least confident images."""
     test = record.answers["test"]
     wrong = test.images - test.right
     if record.mistaken:
@@ -32,12 +32,12 @@ def galleries(record: RunRecord) -> Iterator[Gallery]:
 
 
 def samples_by_digit(record: RunRecord) -> list[tuple[int, list[Picture]]]:
-    """Return some images of each digit that has any."""
+    """Return sample images of each digit; digits without images are left out."""
     return by_digit((image.label, _picture(image)) for image in record.sample)
 
 
 def augmented(record: RunRecord) -> list[tuple[int, list[Picture]]]:
-    """Return training images, each followed by its augmented copies, by digit; none without any."""
+    """Return training images, each followed by its augmented copies, by digit; empty without augmentation."""
     return by_digit(
         (image.label, _augmented_picture(image.label, png, number))
         for image in record.augmented

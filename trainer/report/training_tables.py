@@ -23,7 +23,7 @@ from trainer.report.record import RunRecord, SplitMetrics, Value
 from trainer.run.history import Epoch, best_epoch
 
 Words = tuple[str, ...]
-"""A row of a table; the first holds the titles."""
+"""A row of a table; the first row has the titles."""
 
 DIGIT_COLUMNS: Final = (
     "Digit", "Test images", "Right", "Wrong", "Precision", "Recall", "F1", "Most often taken for"
@@ -86,7 +86,7 @@ def digit_cells(test: SplitMetrics) -> Iterator[list[Cell]]:
 
 
 def class_cells(record: RunRecord) -> Iterator[list[Cell]]:
-    """Yield each digit's row: its number of images in every split; last that of pictures of no digit."""
+    """Yield each digit's row with its images per split; the last row counts pictures of no digit."""
     counts = record.class_counts
     for digit in range(CLASSES):
         found = (counted[digit] for counted in counts.values())
@@ -110,7 +110,7 @@ def _measured(found: Calibration) -> Words:
 
 
 def out_of_distribution_rows(trust: Trust | None) -> Iterator[Words]:
-    """Yield the results on out-of-distribution images by kind, then on the data's own ones."""
+    """Yield results on out-of-distribution images by kind, then on the data's own pictures of no digit."""
     yield "What was shown", "Pictures", "Found blank", "Accepted", "Share accepted"
     for kind, row in (trust.unfamiliar if trust else {}).items():
         counts = (thousands(count) for count in (row.images, row.blank, row.accepted))
@@ -126,7 +126,7 @@ def out_of_distribution_rows(trust: Trust | None) -> Iterator[Words]:
 
 
 def export_rows(card: ModelCard) -> Iterator[Words]:
-    """Yield the bundle's formats."""
+    """Yield a row for each of the bundle's model formats."""
     yield "Format", "Bytes", "Accuracy", "Images/s", "Differs by"
     for row in card.exports:
         numbers = thousands(row.bytes), share(row.accuracy.value), thousands(row.images_per_second)
@@ -146,7 +146,7 @@ def member_rows(record: RunRecord) -> Iterator[Words]:
 
 
 def settings_rows(settings: Mapping[str, Value]) -> Iterator[tuple[str, str]]:
-    """Yield the settings as text."""
+    """Yield names and values of the settings as text."""
     for name, value in settings.items():
         yield name.replace("_", " "), setting(value)
 

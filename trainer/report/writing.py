@@ -37,7 +37,7 @@ def write_run(where: Place, card: ModelCard, record: RunRecord, *, epochs: Seque
 
 
 def rebuild(place: str, *, to: str | None = None) -> str:
-    """Make the report of a finished run again, and return the location of its page.
+    """Rebuild the report of a finished run and return the location of its page.
 
     Raises:
         UserError: if there is no finished run, or it has no record.
@@ -57,10 +57,10 @@ def rebuild(place: str, *, to: str | None = None) -> str:
 
 
 def compare(places: Sequence[str], *, to: str | None = None) -> str:
-    """Write the comparison of several runs with the first, and return the location of its page.
+    """Write the comparison of several runs with the first one and return the location of its page.
 
     Raises:
-        UserError: if there are too few or too many runs, one isn't finished, or `to` is a run folder.
+        UserError: if there are too few or too many runs, a run is not finished, or `to` is a run folder.
     """
     if not 2 <= len(places) <= MAX_RUNS:
         raise UserError(
@@ -125,7 +125,7 @@ def _check_free(where: Place) -> None:
 
 
 def _write(where: Place, files: Iterable[tuple[str, bytes]]) -> None:
-    """Write files and publish them in the given order, the page last."""
+    """Write files and publish them in the given order, with the page last."""
     names = []
     try:
         for name, content in files:

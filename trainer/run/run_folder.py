@@ -26,7 +26,7 @@ _CLAIM_TEXT: Final = "A training run writes here; it is finished when there is b
 
 
 def is_finished(places: Places) -> bool:
-    """Whether the folder holds a finished run; raise StorageError for a bucket that can't be read."""
+    """Whether the folder has a finished run; raises StorageError for a bucket that can't be read."""
     return places.run.exists(f"{BUNDLE}/{CARD}")
 
 

@@ -1,6 +1,6 @@
 """The flags of `digitmill submit`, by kind of cluster.
 
-A flag of several clusters is a field of each of their classes; the first one has the help.
+A flag that several clusters share is a field of each class; the first class has its help text.
 """
 
 import dataclasses

@@ -26,7 +26,7 @@ _GRACE: Final = 60.0
 
 
 class ProcessError(JobFailedError):
-    """A process of the search could not go on; the text and the exit code are its error's."""
+    """A process of the search failed; text and exit code are those of its error."""
 
     def __init__(self, text: str, code: int) -> None:
         super().__init__(text)
@@ -75,7 +75,7 @@ def run(
     """Call a module's function in a process of its own for each environment, and wait for them.
 
     Raises:
-        ProcessError: with the first error of a process; the others have then gone on alone.
+        ProcessError: with the first error of a process; the other processes finish first.
         WorkerError: if a process died.
         KeyboardInterrupt: on a stop signal, after the processes have ended.
     """

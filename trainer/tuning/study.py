@@ -42,7 +42,9 @@ _STATES: Final = {TrialState.COMPLETE: COMPLETE, TrialState.PRUNED: PRUNED, Tria
 
 
 class Study:
-    """The trials of one search, including other processes'; raises UserError if they are another's.
+    """The trials of one search, including other processes' trials.
+
+    Raises UserError if the folder has the trials of another search.
 
     Args:
         folder: the study's folder, on a disk that all its processes share.
@@ -68,7 +70,7 @@ class Study:
             self._process = _Process.start(folder)
 
     def close(self) -> None:
-        """Leave the study; a trial that this process has not finished is another's."""
+        """Leave the study, and release a trial that this process has not finished to other processes."""
         self._process.end()
 
     def _check(self, identity: Mapping[str, Any]) -> None:
@@ -99,7 +101,7 @@ class Study:
             trials: number of trials of the whole search.
 
         Returns:
-            None if so many trials have finished or run.
+            None if that many trials are finished or running.
         """
         with self.locked():
             known = self._study.get_trials(deepcopy=False)

@@ -1,8 +1,8 @@
-"""Decodes all image files but plain PNG and JPEG, page by page, by decoders that report errors.
+"""Decodes all image files but plain PNG and JPEG, page by page, with decoders that report errors.
 
-Runs in the decoder process only: Pillow, tifffile and imagecodecs cost a scoring worker memory and time. They
-are imported when the first file needs them. `open_pages` is the one entrance for files; `pillow_pages` also
-takes the pictures that Python code has opened.
+Only the decoder process uses it, because Pillow, tifffile and imagecodecs would cost scoring workers memory
+and time. They are imported when the first file needs them. `open_pages` is the entry point for files;
+`pillow_pages` also takes pictures opened by Python code.
 """
 
 from digitmill.imaging.decoders.opening import open_pages

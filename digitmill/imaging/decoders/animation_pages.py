@@ -1,8 +1,8 @@
 """Frames of GIF and animated PNG, drawn over each other as browsers do.
 
-Pillow composes them otherwise: of a gray GIF it takes the first frame's transparent index for that of all
-frames, and of a PNG without opacity it clears to black. So it, and OpenCV for PNG, decode each frame as a
-still picture, and the frames are composed here.
+Pillow composes frames differently: for a gray GIF, it uses the first frame's transparent index for all
+frames, and for a PNG without opacity, it clears to black. So Pillow, and OpenCV for PNG, decode each frame as
+a still picture, and this module composes them.
 """
 
 import functools
@@ -43,13 +43,13 @@ _BLOCK_ROWS: Final = 256
 
 
 class Frame(NamedTuple):
-    """A frame as its file holds it.
+    """A frame as stored in its file.
 
     Attributes:
-        decode: returns its pixels, as `Pages.pixels` does.
+        decode: returns the frame's pixels, in the form of `Pages.pixels`.
         after: KEEP, CLEAR or RESTORE.
-        over: whether what was there shows where the frame is transparent.
-        shown: whether the frame is one of the animation; a PNG's still picture may not be.
+        over: whether the previous content shows through transparent pixels.
+        shown: whether the frame is part of the animation; a PNG's still picture may not be.
     """
 
     decode: Callable[[], np.ndarray]
@@ -63,7 +63,7 @@ class Frame(NamedTuple):
 
 
 class AnimationPages:
-    """The frames of an animation, each as it is shown; see `Pages`."""
+    """The frames of an animation as displayed; see `Pages`."""
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ def _draw_block(place: np.ndarray, pixels: np.ndarray, *, over: bool) -> None:
 
 
 def png_pages(data: bytes, header: Header) -> AnimationPages:
-    """Return the frames of an animated PNG; a still picture outside of the animation is the first.
+    """Return the frames of an animated PNG; a still picture outside the animation comes first.
 
     Raises:
         ImageError: CORRUPT or TOO_LARGE.
@@ -245,9 +245,9 @@ def _png_chunk(name: bytes, content: bytes) -> bytes:
 
 
 def gif_pages(data: bytes) -> AnimationPages:
-    """Return the frames of a GIF whose blocks are all there, up to its trailer.
+    """Return the frames of a GIF, after checking that all its blocks exist up to the trailer.
 
-    Pillow takes the end of a file that is cut off between two frames for the end of the animation.
+    The check is needed because Pillow does not notice that a file is cut off between two frames.
 
     Raises:
         ImageError: CORRUPT or TOO_LARGE.

@@ -1,7 +1,7 @@
-"""Decodes run-length coded BMPs, RLE8 and RLE4, in the place of Pillow's own decoder.
+"""Decodes run-length coded BMPs, RLE8 and RLE4, instead of Pillow's own decoder.
 
-Pillow loses the last pixel of an odd number of RLE4 pixels that are stored as they are, and every row's
-alignment behind a palette of odd length; OpenCV garbles rows that are no multiple of four pixels.
+Pillow loses the last pixel of an odd number of uncompressed RLE4 pixels, and misaligns rows after a palette
+of odd length. OpenCV garbles rows whose length is not a multiple of four pixels.
 """
 
 import io
@@ -19,11 +19,11 @@ _PILLOWS: Final = "bmp_rle"
 def decode_runs(data: bytes, width: int, height: int, *, rle4: bool) -> np.ndarray:
     """Return the palette indices, uint8[height, width], in the order of the file: from the bottom up.
 
-    What runs beyond a row is left out, and pixels that the file jumps over are 0, as in other decoders.
+    As in other decoders, pixels beyond the end of a row are dropped, and skipped pixels are 0.
 
     Raises:
-        IndexError: where the file ends before the picture.
-        ValueError: where the picture ends before its last row.
+        IndexError: when the file ends before the picture.
+        ValueError: when the picture ends before its last row.
     """
     pixels = np.zeros((height, width), np.uint8)
     place = row = column = 0
@@ -79,7 +79,7 @@ class _RunLengthDecoder(ImageFile.PyDecoder):
 
 
 def opened(data: bytes) -> Image.Image:
-    """Return a BMP, not decoded yet."""
+    """Open a BMP without decoding it."""
     image = BmpImageFile(io.BytesIO(data))
     image.tile = [
         tile._replace(codec_name=_CODEC) if tile.codec_name == _PILLOWS else tile for tile in image.tile

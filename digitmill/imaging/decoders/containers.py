@@ -1,4 +1,4 @@
-"""Checks of containers whose damage Pillow does not report: sizes of WebP and BMP."""
+"""Checks sizes in WebP and BMP files, whose damage Pillow does not report."""
 
 import struct
 from typing import Final

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def opened(data: bytes) -> "Image.Image":
-    """Return a photo, or a burst of photos as frames; turned as the container says.
+    """Open a photo, or a burst of photos as frames, turned according to the container.
 
     Raises:
         ImageError: UNSUPPORTED without the extra `formats`.

@@ -6,10 +6,10 @@ from digitmill.imaging.headers.image_kinds import Header, Kind
 
 
 def open_pages(data: bytes, header: Header) -> Pages:
-    """Return the pages of a file; decode none of them.
+    """Return the pages of a file without decoding them.
 
     Raises:
-        ImageError: UNSUPPORTED, TOO_LARGE or CORRUPT where not even the pages can be counted.
+        ImageError: UNSUPPORTED, TOO_LARGE, or CORRUPT if the pages cannot even be counted.
     """
     kind = header.kind
     if kind is Kind.JPEG or (kind is Kind.PNG and not header.animated):

@@ -1,4 +1,4 @@
-"""What decoders share: the pages of a file, the limits that hold for each, and how damage is worded."""
+"""Shared by decoders: the interface of a file's pages, limits, and wording of damage."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -53,7 +53,7 @@ class OnePage:
 
 
 def check_size(kind: Kind, width: int, height: int) -> None:
-    """Raise the error for a page without pixels, or of too many."""
+    """Raise an ImageError for a page without pixels, or with too many."""
     if width * height > MAX_PIXELS:
         raise ImageError(
             FailureCode.TOO_LARGE,
@@ -64,7 +64,7 @@ def check_size(kind: Kind, width: int, height: int) -> None:
 
 
 def check_count(kind: Kind, count: int) -> int:
-    """Return the number of pages, or raise an error if there are none or too many."""
+    """Return the number of pages; raise an ImageError if there are none or too many."""
     if count > MOST_PAGES:
         raise ImageError(
             FailureCode.TOO_LARGE, f"a {kind} of {count:,} pages; at most {MOST_PAGES:,} are counted"
@@ -76,10 +76,10 @@ def check_count(kind: Kind, count: int) -> int:
 
 @contextlib.contextmanager
 def reported(kind: Kind) -> Iterator[None]:
-    """Turn whatever a decoder raises over a file into an `ImageError`.
+    """Context manager that converts a decoder's exceptions into an `ImageError`.
 
     Parsers of damaged files raise nearly anything: struct.error, IndexError, TypeError, ZeroDivisionError,
-    and errors of their own. Running out of memory is left to the caller.
+    and their own errors. MemoryError is left to the caller.
     """
     try:
         yield

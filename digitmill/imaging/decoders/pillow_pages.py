@@ -1,7 +1,7 @@
 """Pages of BMP, WebP, AVIF, JPEG 2000 and HEIC, decoded by Pillow.
 
 Pillow raises on truncated and damaged data as long as `ImageFile.LOAD_TRUNCATED_IMAGES` is off, its default.
-What it lets pass is checked before: sizes, and the ends of files.
+Sizes and the ends of files, which Pillow does not check, are checked first.
 """
 
 import importlib
@@ -52,7 +52,7 @@ _OPENERS: Final[Mapping[Kind, Opener]] = {
 
 
 class PillowPages:
-    """The frames of an animation, or the one picture of a file, as a viewer shows them."""
+    """The frames of an animation, or the single picture of a file, as displayed."""
 
     def __init__(self, data: bytes, header: Header) -> None:
         """Open a file.

@@ -1,4 +1,4 @@
-"""Finds pixels that a decoder has left out: they show what was in memory before."""
+"""Detects pixels that a decoder did not set, which show old memory content."""
 
 import contextlib
 import ctypes
@@ -20,10 +20,10 @@ _mallopt: Final = getattr(ctypes.CDLL(None), "mallopt", None)
 
 
 def decoded_whole(decode: Callable[[], np.ndarray]) -> np.ndarray:
-    """Call `decode` twice, with different bytes in its memory, to find pixels that it leaves unset.
+    """Call `decode` twice, with different initial memory, to detect pixels that it does not set.
 
     Raises:
-        ImageError: CORRUPT where the results differ.
+        ImageError: CORRUPT when the results differ.
     """
     with _filled_memory(_FILLINGS[0]):
         first = decode()

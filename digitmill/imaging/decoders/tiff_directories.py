@@ -18,14 +18,14 @@ _LONG: Final = 4
 
 
 class Directory(NamedTuple):
-    """One directory: where it is and which tags it holds.
+    """One directory: its location and its tags.
 
     Attributes:
-        offset: place of the directory; -1 for the rest of a chain that leads out of the file.
-        number: its number in the chain, pages or not.
-        types: the type of each tag's values, by the tag's code.
-        repeated: tags that stand there twice.
-        reduced: whether it holds a thumbnail or a mask of another page.
+        offset: offset of the directory; -1 for the rest of a chain that leads out of the file.
+        number: position in the chain, counting directories that are not pages.
+        types: type of each tag's values, by tag code.
+        repeated: tags that occur twice.
+        reduced: whether it describes a thumbnail or a mask of another page.
     """
 
     offset: int
@@ -38,9 +38,8 @@ class Directory(NamedTuple):
 def directories(data: bytes) -> list[Directory]:
     """Return the directories of a TIFF's pages, without thumbnails and masks of other pages.
 
-    Where all are marked as such, there is no other page, and all count.
-
-    A chain that leads out of the file or back into itself ends with a page at offset -1: pages are missing.
+    If all directories are marked as thumbnails or masks, all count as pages. A chain that leads out of the
+    file or back into itself ends with a page at offset -1, because pages are missing.
 
     Raises:
         ImageError: CORRUPT without a first directory, TOO_LARGE with more pages than are decoded.
@@ -74,7 +73,7 @@ def directories(data: bytes) -> list[Directory]:
 
 
 def starting_at(data: bytes, offset: int) -> bytes:
-    """Return a TIFF with another directory as its first one."""
+    """Return a copy of a TIFF that starts with another directory."""
     order = "<" if data[:2] == b"II" else ">"
     big = struct.unpack_from(f"{order}H", data, 2)[0] == _BIG
     place, form = (8, f"{order}Q") if big else (4, f"{order}I")

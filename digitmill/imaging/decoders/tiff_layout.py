@@ -1,4 +1,4 @@
-"""Checks a TIFF page before it is decoded: its tags agree, every strip and tile is there and long enough."""
+"""Checks a TIFF page before decoding: tags are consistent, and no strip or tile is missing or too short."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -46,7 +46,7 @@ RAW_PHOTO: Final = "raw photo (DNG, CR2 or NEF), not supported: develop it to PN
 
 
 def check_layout(page: "tifffile.TiffPage", directory: Directory) -> None:
-    """Raise the error for a page that is not decoded, or whose directory is damaged."""
+    """Raise an ImageError for an unsupported page, or one with a damaged directory."""
     _check_tags(page, directory)
     if page.photometric in _RAW_PHOTOMETRICS:
         raise ImageError(FailureCode.UNSUPPORTED, RAW_PHOTO)
@@ -106,7 +106,7 @@ def _check_samples(page: "tifffile.TiffPage") -> None:
 
 
 def check_segments(page: "tifffile.TiffPage", data: bytes) -> None:
-    """Raise the error for a page of which a strip or tile is missing, cut off or too short."""
+    """Raise an ImageError for a page with a strip or tile that is missing, cut off or too short."""
     needed = int(np.prod(page.chunked))
     offsets: Sequence[int] = page.dataoffsets
     sizes: Sequence[int] = page.databytecounts
@@ -124,7 +124,7 @@ def check_segments(page: "tifffile.TiffPage", data: bytes) -> None:
 
 
 def rows_of_full_strips(page: "tifffile.TiffPage") -> int:
-    """Return how many rows a page's strips have room for; the page's own if they are tiles, or too large."""
+    """Return how many rows a page's strips have room for; its height for tiles or oversized strips."""
     rows = page.imagelength
     if not page.is_tiled and 0 < page.rowsperstrip <= rows:
         rows = -(-rows // page.rowsperstrip) * page.rowsperstrip

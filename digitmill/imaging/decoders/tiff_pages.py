@@ -1,9 +1,9 @@
 """Pages of a TIFF, decoded by tifffile and imagecodecs; fax, old-style JPEG and YCbCr by Pillow.
 
-tifffile fills what a file lacks with zeros and reads past short strips where it can. So that no pixel is made
-up, every strip and tile is checked first to be all there. What the codecs find damaged they report, but for
-fax: from a line that it cannot read on, imagecodecs returns white paper, and libtiff zeros or whatever was in
-memory. So fax is decoded by both, and what they do not agree on is damaged.
+tifffile fills missing parts of a file with zeros and reads past short strips if it can. So that no pixels are
+made up, every strip and tile is first checked to be complete. The codecs report damage, except for fax: after
+a line that they cannot read, imagecodecs returns white paper, and libtiff zeros or old memory content. So
+both decode fax, and a page is damaged if they disagree.
 """
 
 import io

@@ -21,18 +21,19 @@ _BLOCK_ROWS: Final = 256
 
 
 def to_pixels(samples: np.ndarray, page: "tifffile.TiffPage") -> np.ndarray:
-    """Return a page's samples as pixels, not turned; see `Pages.pixels`.
+    """Return a page's samples as pixels, without rotation; see `Pages.pixels`.
 
-    Up to 16 bits are scaled by what the depth can hold. Signed and wider integers and floats are scaled by a
-    range that covers the page: floats from 0 to 1, others from 0 to the next power of two, and samples below
-    0 from the least to the greatest. Only there can the grain of a blank page become contrast.
+    Samples of up to 16 bits are scaled by the maximum of their depth. Signed or wider integers and floats are
+    scaled by a range that covers the page: floats from 0 to 1, integers from 0 to the next power of two, and
+    pages with negative samples from minimum to maximum. Only in the last case can the grain of a blank page
+    become contrast.
 
     Args:
         samples: [height, width], [height, width, samples] or, planar, [samples, height, width].
-        page: what the page's directory says.
+        page: the page's directory.
 
     Raises:
-        ImageError: UNSUPPORTED, or CORRUPT where the samples do not fit the directory.
+        ImageError: UNSUPPORTED, or CORRUPT if the samples do not fit the directory.
     """
     channels = _channels(samples, page)
     photometric = _photometric(page, len(channels))
@@ -98,7 +99,7 @@ def _full_depth(channel: np.ndarray, bits: int) -> np.ndarray:
 
 
 def scale_wide(channels: list[np.ndarray]) -> list[np.ndarray]:
-    """Return floats and integers that are signed or of more than 16 bits as 16 bits; see `to_pixels`."""
+    """Scale floats and signed or wider integers to 16 bits; see `to_pixels`."""
     low = float(min(channel.min() for channel in channels))
     high = float(max(channel.max() for channel in channels))
     if not np.isfinite(low) or not np.isfinite(high):

@@ -1,8 +1,8 @@
-"""Reads an image's header: its kind and, of PNG and JPEG, its size and whether it is whole and plain.
+"""Reads an image's header: its kind and, for PNG and JPEG, its size and whether it is complete and plain.
 
-PNG and JPEG, which nearly all images are, are decoded in this process where they are small and plain; their
-headers are read here, so that nothing cut off, contradictory or huge gets to a decoder. All other kinds are
-only recognized: `digitmill.imaging.decoders` reads them under guard and rejects what is cut off or too large.
+Nearly all images are small, plain PNGs and JPEGs, which are decoded in this process. Their headers are
+checked here, so that no truncated, contradictory or huge file reaches a decoder. All other kinds are only
+recognized: `digitmill.imaging.decoders` reads them under guard and rejects truncated or oversized files.
 """
 
 from typing import Final
@@ -47,10 +47,10 @@ _PDF_HEAD: Final = 1024
 
 
 def read_header(data: bytes) -> Header:
-    """Return an image's header; take 1 us for a small PNG and run no decoder.
+    """Return an image's header without running a decoder; takes 1 us for a small PNG.
 
     Raises:
-        ImageError: EMPTY, UNSUPPORTED or TOO_LARGE (the file); and of a PNG or JPEG CORRUPT (truncated, or
+        ImageError: EMPTY, UNSUPPORTED or TOO_LARGE (the file); for a PNG or JPEG also CORRUPT (truncated, or
             without a readable size) or TOO_LARGE (its pixels).
     """
     size = len(data)

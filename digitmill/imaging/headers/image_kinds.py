@@ -32,16 +32,15 @@ class Kind(enum.StrEnum):
 
 
 class Header(NamedTuple):
-    """What an image's header says.
+    """Facts from an image's header.
 
     Attributes:
-        width: pixels; 0 where only the decoder reads it.
-        plain: whether it may be decoded in this process: small, one picture, and with nothing unusual in its
-            structure.
-        orientation: EXIF's number from 1 to 8, where the decoder does not apply it itself.
-        clear_gray: the gray level that is transparent, in the depth of the file, or None.
-        depth: bits per sample, where `clear_gray` is given.
-        animated: whether a PNG has several frames; of other kinds only the decoder knows.
+        width: width in pixels; 0 if only the decoder can read it.
+        plain: whether the image may be decoded in this process: small, one picture, no unusual structure.
+        orientation: EXIF orientation, 1 to 8, if the decoder does not apply it itself.
+        clear_gray: the transparent gray level, in the depth of the file, or None.
+        depth: bits per sample, if `clear_gray` is given.
+        animated: whether a PNG has several frames; for other kinds, only the decoder knows.
     """
 
     kind: Kind
@@ -60,9 +59,9 @@ def corrupt(detail: str) -> ImageError:
 
 
 def exif_orientation(block: bytes) -> int:
-    """Return the orientation, 1 to 8, in an EXIF block; 1 where it says nothing.
+    """Return the orientation, 1 to 8, in an EXIF block; 1 if it has none.
 
-    A block that cannot be read is no reason to reject a picture that can.
+    An unreadable block is ignored, because the picture itself may be readable.
     """
     block = block.removeprefix(b"Exif\x00\x00")
     order = {b"II": "<", b"MM": ">"}.get(block[:2])

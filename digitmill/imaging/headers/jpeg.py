@@ -30,11 +30,11 @@ _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 def header(data: bytes) -> Header:
     """Return the header of a JPEG; the size is that of the frame.
 
-    Scans are walked up to the end mark because the decoder silently fills what a truncated JPEG lacks with
-    gray. Entropy-coded data holds no marks but those of restarts, and thumbnails stand before the scan.
+    Scans are walked up to the end mark, because the decoder silently fills missing parts of a truncated JPEG
+    with gray. Entropy-coded data has no marks but restarts, and thumbnails come before the scan.
 
     Raises:
-        ImageError: CORRUPT without exactly one frame before the first scan, and without an end mark.
+        ImageError: CORRUPT unless there is exactly one frame before the first scan, and an end mark.
     """
     frame, place = None, 2
     marker, orderly = 0, True

@@ -31,7 +31,7 @@ def header(data: bytes) -> Header:
     """Return the header of a PNG.
 
     Raises:
-        ImageError: CORRUPT without a header, and where a chunk is cut off.
+        ImageError: CORRUPT if the header is missing or a chunk is cut off.
     """
     size = len(data)
     if size < _SECOND_CHUNK:

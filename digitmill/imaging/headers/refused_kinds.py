@@ -1,4 +1,4 @@
-"""Recognizes kinds of files that are not decoded, to name them and say what to do."""
+"""Recognizes unsupported kinds of files, in order to name them and say what to do."""
 
 from typing import Final
 
@@ -104,7 +104,7 @@ _BLANKS: Final = b"\xef\xbb\xbf \t\r\n"
 
 
 def refusal(data: bytes) -> str:
-    """Return what an unsupported file is and what to do with it, in one line."""
+    """Return one line on what an unsupported file is and what to do with it."""
     for place, magic, kind, advice in _MAGIC:
         if data.startswith(magic, place):
             return f"{kind}, {advice}"

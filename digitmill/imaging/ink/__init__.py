@@ -1,4 +1,4 @@
-"""Finds what is ink: separates it from paper, from lines across it, and from frames and panels around it."""
+"""Finds ink: separates it from paper, from lines across it, and from frames and panels around it."""
 
 __all__ = [
     "lines",

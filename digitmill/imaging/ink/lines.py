@@ -1,4 +1,4 @@
-"""Finds ruled lines and borders of form boxes: thin, straight, from one edge of a picture to the other."""
+"""Finds ruled lines and borders of form boxes: thin, straight lines from edge to edge of a picture."""
 
 import dataclasses
 from typing import Final
@@ -45,25 +45,25 @@ class Lines:
     """Pixels of lines, uint8[height, width], 255 on a line.
 
     Attributes:
-        level: those that run from left to right.
-        upright: those that run from top to bottom.
+        level: lines that run from left to right.
+        upright: lines that run from top to bottom.
     """
 
     level: np.ndarray
     upright: np.ndarray
 
     def union(self) -> np.ndarray:
-        """Return the pixels of either."""
+        """Return the pixels of both kinds of lines."""
         return cv2.bitwise_or(self.level, self.upright)
 
 
 def max_line_thickness(shape: tuple[int, ...]) -> int:
-    """Return how many pixels thick a line in a picture of that shape may be."""
+    """Return the maximum thickness of a line in a picture of this shape, in pixels."""
     return max(2, round(_THICKEST * max(shape)))
 
 
 def is_narrow(picture: np.ndarray) -> bool:
-    """Whether a picture [height, width] has room for a 1 alone."""
+    """Whether a picture [height, width] is so narrow that only a 1 fits."""
     return picture.shape[1] < _NARROW * picture.shape[0]
 
 

@@ -1,4 +1,4 @@
-"""Separates ink from paper: which of the two is lighter, how bright the paper is everywhere, how grainy."""
+"""Separates ink from paper: finds which of them is lighter, and the paper's local brightness and grain."""
 
 import functools
 import math
@@ -73,13 +73,13 @@ class Lighting(NamedTuple):
 
 
 class Ink(NamedTuple):
-    """What stands out from the paper of one picture in dark ink.
+    """The ink of a picture with dark ink.
 
     Attributes:
         paper: uint8[height, width], the paper's gray level under each pixel, plus a constant.
         contrast: uint8[height, width], by how much each pixel is darker than `paper`.
         base: the paper's own contrast, at most the constant.
-        floor: contrast up to which a pixel is paper, grain and blur counted in.
+        floor: contrast up to which a pixel counts as paper, including grain and blur.
         peak: the ink's contrast.
     """
 
@@ -90,7 +90,7 @@ class Ink(NamedTuple):
     peak: int
 
     def above_paper(self, contrast: np.ndarray, *, inside: np.ndarray) -> np.ndarray:
-        """Return how much ink there is by contrast, uint8, 0 = paper, where `inside` is 255."""
+        """Convert contrast to amounts of ink, uint8, 0 = paper, within the mask `inside` (255)."""
         table = np.zeros(256, np.uint8)
         table[self.floor + 1 :] = _LEVELS[self.floor + 1 - self.base : 256 - self.base]
         return cv2.bitwise_and(cv2.LUT(contrast, table), inside)
@@ -103,8 +103,8 @@ class Ink(NamedTuple):
 def estimate_lighting(gray: np.ndarray) -> Lighting:
     """Return polarity and slope of a picture uint8[height, width].
 
-    Ink covers less than the paper, so its side of the plane has the longer tail; where it covers
-    as much, as bold digits in tight crops do, the border tells, which is paper.
+    Ink usually covers less area than paper, so its side of the distribution has the longer tail. If ink
+    covers as much, as bold digits in tight crops do, the border decides, because it is paper.
     """
     small = shrink(gray, _PAPER_SIDE)
     terms, inverse, border = _plane()

@@ -1,4 +1,4 @@
-"""Finds what surrounds a digit: pieces of a form's frame, a scanner's margin, a neighbor's border."""
+"""Finds the surroundings of a digit: pieces of a form's frame, a scanner's margin, a neighbor's border."""
 
 from typing import Final, NamedTuple
 
@@ -48,20 +48,20 @@ Box = tuple[int, int, int, int]
 
 
 def lies_along_edges(mask: np.ndarray) -> bool:
-    """Whether all ink of uint8[height, width] is so near to the edges as a frame's is."""
+    """Whether all ink of uint8[height, width] is as close to the edges as a frame's."""
     return cv2.countNonZero(_inner(mask)) == 0
 
 
 def frame_pieces(pieces: np.ndarray, stats: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Return which pieces of ink belong to a frame, bool[count].
 
-    They lie along the edges and are longer than the digit beside them; a digit's own stroke along an edge,
-    as the bar of a 5 in a tight crop, is not.
+    Such pieces lie along the edges and are longer than the digit. A digit's own stroke along an edge, such as
+    the bar of a 5 in a tight crop, is not longer.
 
     Args:
         pieces: uint16[height, width], each pixel's piece, 0 = paper.
-        stats: int32[count, 5], OpenCV's: left, top, width, height and area of each.
-        weight: int[count], each piece's ink; 0 for what is none.
+        stats: int32[count, 5], OpenCV's left, top, width, height and area of each piece.
+        weight: int[count], amount of ink in each piece; 0 for paper.
     """
     if is_narrow(pieces):
         return np.zeros(len(weight), bool)
@@ -110,9 +110,9 @@ def _broken_sides(
 
 
 class Frame(NamedTuple):
-    """The box around all ink, and the one between the lines along its sides.
+    """The box around all ink, and the box inside the lines along its sides.
 
-    Where there is no line, both end where the ink does.
+    On a side without a line, both boxes end at the ink.
     """
 
     outer: Box
@@ -120,10 +120,10 @@ class Frame(NamedTuple):
 
 
 def find_frame(ink: np.ndarray) -> Frame | None:
-    """Return the frame that straight lines make along at least three sides of all ink, or None.
+    """Return the frame formed by straight lines along at least three sides of all ink, or None.
 
     Args:
-        ink: uint8[height, width], 255 where there is ink.
+        ink: uint8[height, width], 255 for ink.
     """
     x, y, width, height = cv2.boundingRect(ink)
     if width < _FULL * ink.shape[1] or height < _FULL * ink.shape[0]:
@@ -153,13 +153,13 @@ def _line_end(lined: np.ndarray) -> int:
 
 
 def inside_frame(ink: np.ndarray) -> Box | None:
-    """Return the box inside a frame that the digit may touch; None without such a frame.
+    """Return the box inside a frame, which the digit may touch; None without a frame.
 
-    What is inside is high enough for a digit and, where the frame has no line, does not reach as far as the
-    frame: squared digits, such as those of seven segments, have sides like a frame's.
+    The content must be tall enough for a digit and, on a side without a line, must not reach as far as the
+    frame. This excludes square digits, such as those of seven segments, whose sides look like a frame.
 
     Args:
-        ink: uint8[height, width], 255 where there is ink, without its blur.
+        ink: uint8[height, width], 255 for ink, without its blur.
     """
     frame = find_frame(ink)
     if frame is None:
@@ -209,7 +209,7 @@ def _cornered(pieces: np.ndarray, stats: np.ndarray, which: np.ndarray) -> np.nd
 
 
 def find_panel(view: np.ndarray) -> Box | None:
-    """Return the dark panel that a light digit is on within a light frame, as a meter's has.
+    """Return the dark panel behind a light digit, inside a light frame, as on a meter.
 
     Args:
         view: uint8[height, width], the frame lighter than the panel.

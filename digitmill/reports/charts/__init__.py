@@ -1,7 +1,7 @@
-"""Charts of both jobs' reports: `drawing` makes SVG and PNG of lines and words, `scales` has the axes.
+"""Charts for reports: `drawing` renders lines and words as SVG and PNG, `scales` has the axes.
 
-Each function returns a `chart.Chart`: one drawing as PNG for the disk and SVG for the page, its numbers as
-CSV, and a sentence on what it shows.
+Each function returns a `chart.Chart`: one drawing as a PNG file and as SVG for the page, its numbers as CSV,
+and a sentence on what it shows.
 """
 
 __all__ = [

@@ -21,18 +21,18 @@ class ReliabilityBin:
 
     @property
     def means(self) -> tuple[float, float]:
-        """Mean confidence and accuracy; there must be images."""
+        """Mean confidence and accuracy; requires at least one image."""
         return self.confidence / self.images, self.right / self.images
 
 
 @dataclasses.dataclass(frozen=True)
 class Accepting:
-    """Counts of what one accept threshold accepts.
+    """Counts of the images that one accept threshold accepts.
 
     Attributes:
         labeled: accepted images whose label is known.
-        right: those of them answered right.
-        expected_wrong: wrong images among the accepted, as the confidences predict.
+        right: labeled, accepted images with the right digit.
+        expected_wrong: number of wrong accepted images, as expected from the confidences.
     """
 
     threshold: float
@@ -44,12 +44,12 @@ class Accepting:
 
     @property
     def coverage(self) -> float:
-        """Share of all images that is accepted, in [0, 1]."""
+        """Share of all images that are accepted, in [0, 1]."""
         return self.accepted / self.images if self.images else 0.0
 
     @property
     def accuracy(self) -> float | None:
-        """Share of the accepted that is right; expected from the confidences where no label is known."""
+        """Share of the accepted images that are right; without labels, as expected from the confidences."""
         if self.labeled:
             return self.right / self.labeled
         return 1 - self.expected_wrong / self.accepted if self.accepted else None
@@ -57,14 +57,14 @@ class Accepting:
 
 @dataclasses.dataclass(frozen=True)
 class Explorer:
-    """The accuracy-coverage curve, and what a slider over it says.
+    """The accuracy-coverage curve, and the texts of its slider.
 
     Attributes:
         chart: the curve.
         measured: whether the accuracies are measured on labels, or expected from the confidences.
-        steps: a row for each threshold, lowest first: the words for threshold, accepted, their share,
-            for review, accuracy, wrong, and where the marker stands in the drawing.
-        start: index of the threshold in force.
+        steps: a row for each threshold, lowest first: texts of the threshold, number accepted, share
+            accepted, number for review, accuracy and number wrong; then the marker's offset in the drawing.
+        start: index of the current threshold.
     """
 
     chart: Chart
@@ -74,7 +74,7 @@ class Explorer:
 
 
 def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
-    """Return the mean distance of confidence and accuracy over bins, weighted by their images, in [0, 1]."""
+    """Return the mean distance between confidence and accuracy over bins, weighted by images, in [0, 1]."""
     images = sum(found.images for found in bins)
     return math.fsum(abs(found.confidence - found.right) for found in bins) / images if images else 0.0
 
@@ -82,12 +82,12 @@ def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
 def reliability_diagram(
     bins: Sequence[ReliabilityBin], *, name: str = "reliability", title: str = "Are the confidences true?"
 ) -> Chart:
-    """Draw accuracy by confidence, with 95 % intervals; on the diagonal confidence is true.
+    """Draw accuracy by confidence, with 95 % intervals; on the diagonal, both are equal.
 
     Args:
-        bins: of labeled images, of equal width over [0, 1], the lowest first.
-        name: stem of the files.
-        title: what is shown.
+        bins: bins of labeled images, of equal width over [0, 1], lowest first.
+        name: stem of the file names.
+        title: title of the chart.
     """
     whole = Linear(0, 1.03)
     canvas = Canvas(whole, whole, xlabel="confidence", ylabel="answered right")
@@ -126,11 +126,11 @@ def _bin_row(found: ReliabilityBin, number: int, bins: int) -> tuple[object, ...
 
 
 def coverage_curve(points: Sequence[Accepting], *, accept: float) -> Explorer:
-    """Draw the accuracy of what is accepted by the share that is accepted, for a slider to explore.
+    """Draw the accuracy of accepted images by the share of images accepted, for a slider to explore.
 
     Args:
-        points: by rising threshold; the one in force is among them.
-        accept: the threshold in force.
+        points: points by ascending threshold, including the current one.
+        accept: the current threshold.
     """
     measured = any(point.labeled for point in points)
     every, points = points, thresholds_to_show(points, accept=accept)
@@ -157,7 +157,7 @@ def coverage_curve(points: Sequence[Accepting], *, accept: float) -> Explorer:
 
 
 def _coverage_canvas(shown: Sequence[Accepting], *, measured: bool) -> Canvas:
-    """Draw the curve, with its 95 % intervals where it is measured."""
+    """Draw the curve, with its 95 % intervals if it is measured."""
     across = [point.coverage for point in shown]
     up = [point.accuracy or 0.0 for point in shown]
     lowest, least = min(up, default=0.0), min(0.99, *across, 1.0)
@@ -175,10 +175,11 @@ def _coverage_canvas(shown: Sequence[Accepting], *, measured: bool) -> Canvas:
 
 
 def thresholds_to_show(points: Sequence[Accepting], *, accept: float) -> list[Accepting]:
-    """Return the points between which a person would choose.
+    """Return the points that are worth choosing from.
 
-    Thresholds that accept all images are one, and those that accept less than half of them, or than the
-    one in force if that is stricter, are left out: the curve would be a line along the border.
+    Keeps only one threshold that accepts all images. Drops thresholds that accept less than half of the
+    images or, if the current threshold is that strict, less than 90 % of what it accepts: the curve would be
+    a line along the border.
     """
     in_force = next(point for point in points if point.threshold == accept)
     least = min(0.5, 0.9 * in_force.coverage)

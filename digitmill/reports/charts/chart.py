@@ -1,4 +1,4 @@
-"""A chart: one drawing for page and disk, its numbers, and a sentence on what it shows."""
+"""A chart: one drawing for page and file, its numbers, and a sentence on what it shows."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
@@ -12,25 +12,25 @@ from digitmill.reports.charts.scales import Scale
 from digitmill.reports.csv_table import encode_csv
 
 LETTERS: Final = 11
-"""Size of all letters in a drawing, points."""
+"""Size of all letters in a drawing, in points."""
 
 WIDTH, HEIGHT = 380, 236
-"""Points. So narrow that letters stay readable where a telephone shows it at 340 pixels."""
+"""Size in points, narrow enough that letters are readable on a phone at 340 pixels."""
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 20, 30, 42
-"""Margins around the axes, points."""
+"""Margins around the axes, in points."""
 
 _HANDLE, _GAP, _APART = 13, 6, 13
-"""Of a legend, points: width of a mark, space after it, space after a word."""
+"""Parts of a legend, in points: width of a mark, space after it, space after a word."""
 
 
 class Caption(TypedDict):
     """The texts of a chart, given by its caller.
 
     Attributes:
-        name: stem of the chart's files, and unique in its page.
-        title: what is shown, a few words.
-        reading: what it shows, one sentence.
+        name: stem of the chart's file names, unique in its page.
+        title: what is shown, in a few words.
+        reading: what it shows, in one sentence.
     """
 
     name: str
@@ -40,14 +40,14 @@ class Caption(TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class Chart:
-    """One chart, with the words of its `Caption`.
+    """One chart, with the texts of its `Caption`.
 
     Attributes:
         alternative: text for readers who cannot see it.
-        header: names of the columns of its numbers.
-        rows: its numbers, as they go to a CSV.
-        svg: the drawing as an element of a page; empty where the page shows a table instead.
-        drawing: what is drawn, for the file.
+        header: column names of its numbers.
+        rows: its numbers, as rows of a CSV.
+        svg: the drawing as an SVG element; empty if the page shows a table instead.
+        drawing: the drawing for the file.
     """
 
     name: str
@@ -61,18 +61,18 @@ class Chart:
 
     @property
     def png(self) -> bytes:
-        """The drawing as a file, painted when it is asked for."""
+        """The drawing as a PNG, painted on each access."""
         return self.drawing.png(self.title)
 
     def files(self) -> Iterable[tuple[str, bytes, int]]:
-        """Yield name, content and number of rows of the files that the chart is on disk."""
+        """Yield name, content and number of rows of the chart's files."""
         yield f"{self.name}.csv", encode_csv([self.header, *self.rows]), len(self.rows)
         yield f"{self.name}.png", self.png, 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A series in a legend: a line as it is drawn, or a box where it has no width."""
+    """A series in a legend: its line, or a box if it has no width."""
 
     label: str
     color: str
@@ -80,21 +80,21 @@ class Entry:
     dashes: tuple[float, float] | None = None
 
     def handle(self, x: float, y: float) -> Mark:
-        """Return the mark that stands for it, from a place to the right."""
+        """Return the legend mark of the series, whose left end is at the given position."""
         if self.width is None:
             return Area.box(x, y - 4, x + _HANDLE, y + 4, self.color)
         return Line([(x, y), (x + _HANDLE, y)], self.color, self.width, self.dashes)
 
 
 class Canvas:
-    """One pair of axes in the style of all charts; values outside of a scale are drawn at its end.
+    """A pair of axes in the style of all charts; values outside a scale are drawn at its end.
 
     Args:
-        x: scale from the left to the right.
-        y: scale from the bottom to the top.
-        xlabel: what `x` is.
-        ylabel: what `y` is.
-        height: points.
+        x: scale from left to right.
+        y: scale from bottom to top.
+        xlabel: label of the horizontal axis.
+        ylabel: label of the vertical axis.
+        height: height in points.
     """
 
     def __init__(self, x: Scale, y: Scale, *, xlabel: str, ylabel: str, height: int = HEIGHT) -> None:
@@ -103,11 +103,11 @@ class Canvas:
         self.drawing = Drawing(WIDTH, height)
         middle = (_LEFT + WIDTH - _RIGHT) / 2
         self.drawing.add(Words((middle, height - 15), xlabel, SOFT, LETTERS, "middle"))
-        # Above the axis: horizontal, and clear of wide numbers.
+        # Place the label above the axis: horizontal, and clear of wide numbers.
         self.drawing.add(Words((6, 14), ylabel, SOFT, LETTERS))
 
     def place(self, x: float, y: float) -> Point:
-        """Return where a point of the data lies in the drawing, in the units of its view box."""
+        """Return the position of a data point in the drawing, in units of its view box."""
         across = _LEFT + self._x.place(x) * (WIDTH - _RIGHT - _LEFT)
         up = self._bottom - self._y.place(y) * (self._bottom - _TOP)
         return round(across, 2), round(up, 2)
@@ -133,12 +133,12 @@ class Canvas:
         self.drawing.add(Line([(_LEFT, self._bottom), (WIDTH - _RIGHT, self._bottom)], LINE, 0.8))
 
     def write_x(self, value: float, text: str) -> None:
-        """Write below a place of the horizontal axis."""
+        """Write a text below a position on the horizontal axis."""
         x, _ = self.place(value, self._y.low)
         self.drawing.add(Words((x, self._bottom + 10), text, SOFT, LETTERS, "middle"))
 
     def write_y(self, value: float, text: str) -> None:
-        """Write beside a place of the vertical axis."""
+        """Write a text beside a position on the vertical axis."""
         _, y = self.place(self._x.low, value)
         self.drawing.add(Words((_LEFT - 5, y), text, SOFT, LETTERS, "end"))
 
@@ -150,7 +150,7 @@ class Canvas:
         *,
         dashes: tuple[float, float] | None = None,
     ) -> None:
-        """Draw a line through points of the data; dashes and gaps are lengths in points."""
+        """Draw a line through data points; `dashes` are the lengths of dash and gap in points."""
         self.drawing.add(Line([self.place(x, y) for x, y in points], color, width, dashes))
 
     def bar(self, left: float, right: float, value: float, color: str, *, name: str, tip: str) -> None:
@@ -164,7 +164,7 @@ class Canvas:
         self.drawing.add(Area.box(x0, min(y0, y1), x1, max(y0, y1), color))
 
     def band(self, at: Sequence[float], low: Sequence[float], high: Sequence[float], color: str) -> None:
-        """Fill what is between two lines."""
+        """Fill the area between two lines."""
         there = [*zip(at, high, strict=True), *reversed([*zip(at, low, strict=True)])]
         self.drawing.add(Area([self.place(x, y) for x, y in there], color))
 
@@ -179,15 +179,15 @@ class Canvas:
         tip: str = "",
         ring: float | None = None,
     ) -> None:
-        """Draw a dot of a diameter in points; a ring where it has a width."""
+        """Draw a dot, with `size` as its diameter in points; a ring if `ring`, its width, is given."""
         self.drawing.add(Dot(self.place(x, y), size / 2, color, ring), name=name, tip=tip)
 
     def words(self, x: float, y: float, text: str, color: str, size: float = LETTERS) -> None:
-        """Write a text around a point of the data."""
+        """Write a text centered at a data point."""
         self.drawing.add(Words(self.place(x, y), text, color, size, "middle"))
 
     def legend(self, entries: Sequence[Entry], columns: int = 4) -> None:
-        """Draw the legend above the axes, so many entries a row."""
+        """Draw the legend above the axes, with up to `columns` entries per row."""
         rows = [entries[start : start + columns] for start in range(0, len(entries), columns)]
         for number, row in enumerate(reversed(rows)):
             widths = [_HANDLE + _GAP + text_width(entry.label, LETTERS) + _APART for entry in row]
@@ -206,7 +206,7 @@ class Canvas:
         inline: bool = True,
         **caption: Unpack[Caption],
     ) -> Chart:
-        """Return what was drawn; `inline` says whether a page shows the drawing."""
+        """Return the chart; `inline` is whether a page shows the drawing."""
         cells = tuple(map(tuple, rows))
         svg = self.drawing.svg(caption["name"]) if inline else Markup()
         drawing = self.drawing
@@ -216,5 +216,5 @@ class Canvas:
 
 
 def percent(value: float) -> str:
-    """Return a share as percentage, with as many digits as it needs, for axes."""
+    """Return a share as a percentage for axes, with as many digits as needed."""
     return f"{round(100 * value, 6):g}%"

@@ -22,16 +22,16 @@ def curves(
     bottom: float | None = None,
     **caption: Unpack[Caption],
 ) -> Chart:
-    """Draw a line for each series; None leaves a gap, and so does the end of a shorter series.
+    """Draw a line for each series; None values are skipped, and shorter series end early.
 
     Args:
-        series: by its name, a value for each place.
-        at: the places, rising whole numbers; from 1 on if none are given.
-        xlabel: what the places are.
-        ylabel: what the values are.
+        series: values by name of the series.
+        at: positions of the values, ascending whole numbers; 1, 2, 3, … by default.
+        xlabel: label of the horizontal axis.
+        ylabel: label of the vertical axis.
         shares: whether the values are shares in [0, 1].
-        counts: whether they are counts.
-        bottom: where the vertical axis begins; None for somewhere below the values.
+        counts: whether the values are counts.
+        bottom: start of the vertical axis; None for a little below the values.
     """
     at = at or range(1, max(map(len, series.values())) + 1)
     known = [value for values in series.values() for value in values if value is not None]
@@ -40,7 +40,7 @@ def curves(
     if bottom is not None:
         y = dataclasses.replace(y, low=bottom, high=bottom + 1.06 * ((highest - bottom) or 1))
     elif shares and highest == 1:
-        # Half a dot more than everything, not a share of 104 %.
+        # Leave room for half a dot above 100 %, instead of showing 104 %.
         y = dataclasses.replace(y, high=1 + 0.01 * (1 - y.low))
     canvas = Canvas(x, y, xlabel=xlabel, ylabel=ylabel)
     canvas.mark_x(thousands)
@@ -49,7 +49,7 @@ def curves(
     written = share if shares else thousands if counts else fraction
     for number, (label, values) in enumerate(series.items()):
         there = [(place, value) for place, value in zip(at, values, strict=False) if value is not None]
-        # Beyond four series colors repeat: then dashes tell them apart.
+        # With more than four series, colors repeat and dashes distinguish them.
         entry = Entry(label, SERIES[number % len(SERIES)], 1.8, None if number < len(SERIES) else (7.2, 3.6))
         entries.append(entry)
         canvas.line(there, entry.color, 1.8, dashes=entry.dashes)
@@ -57,7 +57,7 @@ def curves(
             tip = f"{xlabel} {place}, {label}: {written(value)}"
             canvas.dot(place, value, entry.color, 4, name=f"dot-{number}-{place}", tip=tip)
     if len(series) > 1:
-        # Eight letters take no more room than four words.
+        # Eight one-letter labels take no more room than four words.
         canvas.legend(entries, 8 if max(map(len, series)) == 1 else 4)
     return canvas.chart(
         **caption,

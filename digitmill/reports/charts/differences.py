@@ -1,4 +1,4 @@
-"""The difference of two confusion matrices: where it holds more or fewer images, and whether that is good."""
+"""The difference of two confusion matrices: which cells have more or fewer images, and if that is good."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from digitmill.reports.charts.matrices import draw_cells, write_cell
 from digitmill.reports.charts.palette import FAIL, INK, PAPER, THIRD, blend
 
 SHADES: Final = 5
-"""The page's classes of shades either way: `better1` to `better5`, `worse1` to `worse5`."""
+"""Number of shades in each direction: CSS classes `better1` to `better5` and `worse1` to `worse5`."""
 
 _DARKEST: Final = 0.4
-"""Share of the color in the darkest shade: letters stay dark on all of them."""
+"""Share of the color in the darkest shade, light enough for dark letters."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Difference:
     """How many more images a cell has in the second table than in the first.
 
     Attributes:
-        chart: picture and numbers for the disk; the page shows the numbers themselves.
-        cells: by true and predicted class: the number with its sign, empty for none, and the class
-            of its shade, empty for none.
+        chart: picture and numbers for files; the page shows a table of numbers.
+        cells: by true and predicted class, the number with its sign and the CSS class of its shade; both
+            are empty for 0.
     """
 
     chart: Chart
@@ -36,11 +36,11 @@ def difference(
     second: Sequence[Sequence[int]],
     **caption: Unpack[Caption],
 ) -> Difference:
-    """Subtract one confusion matrix from another: more is better on the diagonal and worse off it.
+    """Subtract one confusion matrix from another: more is better on the diagonal, and worse elsewhere.
 
     Args:
         first: images by true class (row) and predicted class (column).
-        second: the same of another model.
+        second: the same for another model.
     """
     change, shades = np.subtract(second, first), cell_shades(first, second)
     words = [[signed(count) for count in row] for row in change.tolist()]
@@ -60,7 +60,7 @@ def difference(
 
 
 def cell_shades(first: Sequence[Sequence[int]], second: Sequence[Sequence[int]]) -> np.ndarray:
-    """Return each cell's shade, from -`SHADES`, much worse, to `SHADES`, much better; 0 only where equal."""
+    """Return each cell's shade, from -`SHADES` (much worse) to `SHADES` (much better); 0 only if equal."""
     change = np.subtract(second, first)
     size = np.maximum(1, np.round(SHADES * np.sqrt(np.abs(change) / max(1, np.abs(change).max()))))
     gain = np.where(np.eye(len(change), dtype=bool), change, -change)
@@ -68,7 +68,7 @@ def cell_shades(first: Sequence[Sequence[int]], second: Sequence[Sequence[int]])
 
 
 def signed(count: int) -> str:
-    """Return a count with its sign, `+3`, `−2`; nothing for 0."""
+    """Return a count with its sign, `+3`, `−2`; empty for 0."""
     return f"{count:+,}".replace("-", "\N{MINUS SIGN}") if count else ""
 
 

@@ -1,4 +1,4 @@
-"""Histograms and bar charts: confidences, digits, gray levels, of one run or several side by side."""
+"""Histograms and bar charts of confidences, digits and gray levels, for one or several runs."""
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,13 +15,13 @@ def confidence_histogram(
 ) -> Chart:
     """Draw images per confidence bin on a scale of nines, in two colors: accepted, and for review.
 
-    The bin that holds the accept threshold is divided there.
+    The bin that contains the accept threshold is split there.
 
     Args:
-        edges: lower end of each of N bins, rising from 0; the last bin ends at 1.
+        edges: lower ends of N bins, ascending from 0; the last bin ends at 1.
         counts: images in each bin.
         accept: the accept threshold.
-        accepted: images of at least that confidence.
+        accepted: number of accepted images.
     """
     bins = split_at(edges, counts, accept=accept, accepted=accepted)
     some = [found for found in bins if found.images] or bins
@@ -67,7 +67,7 @@ class ConfidenceBin(NamedTuple):
 def split_at(
     edges: Sequence[float], counts: Sequence[int], *, accept: float, accepted: int
 ) -> list[ConfidenceBin]:
-    """Return bins, of which one that holds the accept threshold is two; `accepted` divides its images."""
+    """Return bins, splitting the bin that contains the accept threshold so that `accepted` are above it."""
     bins = []
     for low, high, images in zip(edges, (*edges[1:], 1.0), counts, strict=True):
         if low < accept < high:
@@ -83,7 +83,7 @@ def bars_side_by_side(series: Mapping[str, Sequence[float]], **caption: Unpack[C
     """Draw one bar for each digit and series.
 
     Args:
-        series: by its name, the share of each digit, in [0, 1].
+        series: the share of each digit, in [0, 1], by name of the series.
     """
     classes = len(next(iter(series.values())))
     highest = max(1e-9, *(value for values in series.values() for value in values)) * 1.05
@@ -112,7 +112,7 @@ def bars_side_by_side(series: Mapping[str, Sequence[float]], **caption: Unpack[C
 
 
 def _steps(values: Sequence[float], edges: Sequence[float]) -> Iterator[list[tuple[float, float]]]:
-    """Yield lines over bins that are not empty, which rise from the axis and fall to it beside empty ones."""
+    """Yield a step line for each run of non-empty bins, which starts and ends on the axis."""
     bins = zip(edges, edges[1:], values, strict=False)
     for some, group in itertools.groupby(bins, key=lambda each: each[2] > 0):
         if not some:
@@ -129,12 +129,12 @@ def steps_side_by_side(
     highest: float,
     **caption: Unpack[Caption],
 ) -> Chart:
-    """Draw histograms with the same bins over each other, as steps, on a logarithmic scale.
+    """Draw overlaid histograms with the same bins as steps, on a logarithmic scale.
 
     Args:
-        series: by its name, the share in each of N bins of equal width.
-        xlabel: what the bins are of.
-        highest: upper end of the last bin; the first begins at 0.
+        series: the share in each of N bins of equal width, by name of the series.
+        xlabel: label of the horizontal axis.
+        highest: upper end of the last bin; the first bin begins at 0.
     """
     bins = len(next(iter(series.values())))
     edges = [number * highest / bins for number in range(bins + 1)]

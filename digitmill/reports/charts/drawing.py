@@ -1,7 +1,7 @@
-"""A drawing of lines, areas, dots and words: as SVG in a page's colors, and as PNG by OpenCV.
+"""Drawings of lines, areas, dots and words: as SVG in a page's colors, and as PNG by OpenCV.
 
-Both come from the same marks. matplotlib takes a second to import and another one to draw a report; OpenCV is
-there anyway, for the digits, and brings its own font.
+Both come from the same marks. matplotlib would take a second to import and another one to draw a report.
+OpenCV is needed anyway for the digits, and has its own font.
 """
 
 import dataclasses
@@ -16,45 +16,45 @@ from markupsafe import Markup
 from digitmill.reports.charts.palette import INK, VARIABLES
 
 Point = tuple[float, float]
-"""Points to the right and down."""
+"""Distance to the right and down, in points."""
 
 _PIXELS: Final = 200 / 72
-"""Pixels of a PNG for a point: 200 dots an inch."""
+"""PNG pixels per point: 200 dots per inch."""
 
 _PAPER: Final = 255
-"""Paper is white: filled with one number, which is faster than with three."""
+"""White paper, as one number: faster to fill with than three."""
 
 _FLAT: Final = (
     *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE),
     *(cv2.IMWRITE_PNG_COMPRESSION, 3),
 )
-"""Drawings are flat: without filters a PNG is half as large, and written sooner."""
+"""Drawings have flat colors: without filters, a PNG is half as large and faster to write."""
 
 _FRACTION: Final = 4
-"""Bits of a pixel to which OpenCV places lines."""
+"""Fractional bits of the pixel coordinates that OpenCV draws with."""
 
 _MIDDLE: Final = 0.36
-"""From the middle of digits and capitals down to their baseline, in sizes of the letters."""
+"""Distance from the middle of digits and capitals to their baseline, as a share of the letter size."""
 
 _ANCHORS: Final = {"start": cv2.PUT_TEXT_ALIGN_LEFT, "end": cv2.PUT_TEXT_ALIGN_RIGHT}
 
 HEAD: Final = 18
-"""Points above a PNG for its title: on a page it stands in the text, a file needs it for a slide."""
+"""Height above a PNG for its title, in points. A page has the title in its text."""
 
 
 class Mark(Protocol):
-    """What a drawing is made of; places and sizes are in points, colors are those of `palette`."""
+    """Element of a drawing; positions and sizes are in points, colors are from `palette`."""
 
     def svg(self, attributes: Markup, title: Markup) -> Markup:
-        """Return the element with further attributes, and a title in it."""
+        """Return the SVG element with further attributes and with a title inside."""
 
     def paint(self, image: np.ndarray) -> None:
-        """Paint it into uint8[height, width, 3], BGR."""
+        """Paint the mark into an image, uint8[height, width, 3], BGR."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """A line through points; dashes are lengths of dash and gap."""
+    """A line through points; `dashes` are the lengths of dash and gap."""
 
     points: Sequence[Point]
     color: str
@@ -63,7 +63,7 @@ class Line:
 
     def svg(self, attributes: Markup, title: Markup) -> Markup:
         """Return a polyline."""
-        # As OpenCV ends lines.
+        # Same line ends as in OpenCV.
         ends = f'dasharray="{_numbers(self.dashes)}"' if self.dashes else 'linecap="round"'
         return _element(
             "polyline",
@@ -105,7 +105,7 @@ class Area:
         return _element("polygon", text, attributes, title)
 
     def paint(self, image: np.ndarray) -> None:
-        """Paint the area; one without height is nothing, of which OpenCV would paint the border."""
+        """Paint the area; skip one without height, whose border OpenCV would paint."""
         if len({y for _, y in self.points}) == 1:
             return
         cv2.fillPoly(image, [_pixels(self.points)], _bgr(self.color), cv2.LINE_AA, _FRACTION)
@@ -113,7 +113,7 @@ class Area:
 
 @dataclasses.dataclass(frozen=True)
 class Dot:
-    """A filled circle; a ring where it has a width."""
+    """A filled circle, or a ring if it has a width."""
 
     at: Point
     radius: float
@@ -139,7 +139,7 @@ class Dot:
 
 @dataclasses.dataclass(frozen=True)
 class Words:
-    """A line of text whose middle is at a height; `anchor` says which of its ends is at the place."""
+    """A line of text, centered vertically at a position; `anchor` aligns it horizontally."""
 
     at: Point
     text: str
@@ -150,7 +150,7 @@ class Words:
 
     @property
     def baseline(self) -> float:
-        """Where its letters stand."""
+        """Vertical position of the baseline."""
         return self.at[1] + _MIDDLE * self.size
 
     def svg(self, attributes: Markup, title: Markup) -> Markup:
@@ -164,7 +164,7 @@ class Words:
         return _element("text", text, attributes, title + Markup.escape(self.text))
 
     def paint(self, image: np.ndarray) -> None:
-        """Paint the text; bold text repeatedly, as the font has one weight."""
+        """Paint the text; paint bold text repeatedly, because the font has one weight."""
         size = round(self.size * _PIXELS)
         x, y = round(self.at[0] * _PIXELS), round(self.baseline * _PIXELS)
         if self.anchor == "middle":  # OpenCV centers around the middle of the picture
@@ -176,12 +176,12 @@ class Words:
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A gray picture, of which each pixel is a square; for PNG only.
+    """A grayscale picture with square pixels; for PNG only.
 
     Attributes:
         pixels: uint8[N, N].
-        at: its corner at the left and the top.
-        side: its width.
+        at: position of the top left corner.
+        side: width in points.
     """
 
     pixels: np.ndarray
@@ -189,7 +189,7 @@ class Picture:
     side: float
 
     def svg(self, attributes: Markup, title: Markup) -> Markup:
-        """Return nothing."""
+        """Return an empty text: pages show pictures by other means."""
         return Markup()
 
     def paint(self, image: np.ndarray) -> None:
@@ -202,29 +202,29 @@ class Picture:
 
 @dataclasses.dataclass
 class Drawing:
-    """Marks in the order in which they are drawn, with an id and what is shown where the pointer rests."""
+    """Marks in drawing order, with ids and tooltips."""
 
     width: float
     height: float
     marks: list[tuple[Mark, str, str]] = dataclasses.field(default_factory=list)
 
     def add(self, mark: Mark, *, name: str = "", tip: str = "") -> None:
-        """Draw a mark over those that are there; one with a name has an id in the page."""
+        """Draw a mark on top of the others; its `name` becomes its id in the page."""
         self.marks.append((mark, name, tip))
 
     def svg(self, name: str) -> Markup:
-        """Return the drawing as an element of a page; its name, unique there, comes before each id."""
+        """Return the drawing as an SVG element; its name must be unique in the page and prefixes all ids."""
         elements = (
             mark.svg(Markup(' id="{}-{}"').format(name, own) if own else Markup(), _title(tip))
             for mark, own, tip in self.marks
         )
-        # The wrapper in the page has the text alternative, and the page gives the size.
+        # The page's wrapper has the text alternative, and the page sets the size.
         box = f"0 0 {self.width:g} {self.height:g}"
         start = Markup('<svg xmlns="http://www.w3.org/2000/svg" viewBox="{}" aria-hidden="true">').format(box)
         return start + Markup().join(elements) + Markup("</svg>")
 
     def png(self, title: str) -> bytes:
-        """Return the drawing below its title as a PNG; the same marks give the same bytes."""
+        """Return the drawing with its title as a PNG; the same marks give the same bytes."""
         head, height, width = (round(size * _PIXELS) for size in (HEAD, self.height, self.width))
         image = np.full((head + height, width, 3), _PAPER, np.uint8)
         Words((6, HEAD / 2 + 1), title, INK, 13, bold=True).paint(image[:head])
@@ -234,7 +234,7 @@ class Drawing:
 
 
 def text_width(text: str, size: float) -> float:
-    """Return the width of a line of text in points, by the PNG's font; a page's is much the same."""
+    """Return the width of a line of text in points, in the PNG's font; a page's font is similar."""
     left, _, width, _ = cv2.getTextSize((0, 0), text, (0, 0), _font(), round(size * _PIXELS), 400)
     return (left + width) / _PIXELS
 
@@ -245,7 +245,7 @@ def _font() -> cv2.FontFace:
 
 
 def _dashed(points: Sequence[Point], dash: float, gap: float) -> Iterator[list[Point]]:
-    """Yield the dashes of a line, each as a line."""
+    """Yield the dashes of a line, as lines."""
     if len(points) < 2:
         return
     corners = np.array(points, float)
@@ -262,7 +262,7 @@ def _dashed(points: Sequence[Point], dash: float, gap: float) -> Iterator[list[P
 
 
 def _pixels(points: Sequence[Point]) -> np.ndarray:
-    """Return points as OpenCV takes them: int32[N, 2], in fractions of a pixel."""
+    """Return points for OpenCV: int32[N, 2], in fractions of a pixel."""
     scaled = (np.array(points, float).reshape(-1, 2) * _PIXELS - 0.5) * 2**_FRACTION
     return np.round(scaled).astype(np.int32)
 

@@ -1,4 +1,4 @@
-"""A chart of accuracies with their 95 % intervals, one below another."""
+"""A chart of accuracies with their 95 % intervals, one per row."""
 
 from collections.abc import Mapping
 from typing import Unpack
@@ -10,14 +10,14 @@ from digitmill.reports.numbers import share, thousands
 from schemas.model.accuracy import Accuracy
 
 _ROW, _AROUND = 24, 96
-"""Points: height of a row, and of what is around them."""
+"""Height of a row, and of everything around the rows, in points."""
 
 
 def intervals(accuracies: Mapping[str, Accuracy], **caption: Unpack[Caption]) -> Chart:
     """Draw a dot for each accuracy and a bar for its 95 % interval, the first on top.
 
     Args:
-        accuracies: by a short label.
+        accuracies: accuracies by short label.
     """
     across = Linear.around(*(end for found in accuracies.values() for end in found.interval))
     # Rows are counted from the top.
@@ -44,7 +44,7 @@ def intervals(accuracies: Mapping[str, Accuracy], **caption: Unpack[Caption]) ->
 
 
 def overlapping(one: Accuracy, other: Accuracy) -> bool:
-    """Whether the two intervals have a value in common."""
+    """Whether the two intervals overlap."""
     return one.interval[0] <= other.interval[1] and other.interval[0] <= one.interval[1]
 
 

@@ -1,4 +1,4 @@
-"""Matrices of counts with shaded cells, such as confusion matrices: HTML in the page, PNG and CSV on disk."""
+"""Matrices of counts with shaded cells, such as confusion matrices: HTML in pages, PNG and CSV files."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from digitmill.reports.charts.scales import Linear
 from digitmill.reports.numbers import thousands
 
 SHADES = 10
-"""The page's classes of shades: `h0`, no image, to `h10`, all of the row."""
+"""Number of the darkest shade: CSS classes `h0`, for no images, to `h10`, for all of the row."""
 
 _DARK = 6
-"""From this shade on letters are light."""
+"""From this shade on, letters are light."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,10 +21,10 @@ class Matrix:
     """Counts by row and column.
 
     Attributes:
-        chart: picture and numbers for the disk; the page shows the counts themselves.
-        shades: of each cell, 0 to `SHADES`.
-        rows: what the rows are.
-        columns: what the columns are.
+        chart: picture and numbers for files; the page shows a table of counts.
+        shades: shade of each cell, 0 to `SHADES`.
+        rows: name of the rows.
+        columns: name of the columns.
     """
 
     chart: Chart
@@ -45,10 +45,10 @@ def matrix(
     """Shade counts by their share of the row.
 
     Args:
-        counts: by row and column.
-        rows: what the rows are.
-        columns: what the columns are.
-        corner: name of the CSV's first column; `rows` where it is empty.
+        counts: counts by row and column.
+        rows: name of the rows.
+        columns: name of the columns.
+        corner: name of the CSV's first column; `rows` if empty.
     """
     shades = tuple(tuple(shade(count, row) for count in row) for row in counts)
     colors = [[_COLORS[cell] for cell in row] for row in shades]
@@ -65,9 +65,9 @@ def matrix(
 
 
 def shade(count: int, row: Sequence[int]) -> int:
-    """Return a cell's shade: the root of its share of the row, and at least 1 where there is an image.
+    """Return a cell's shade: proportional to the root of its share of the row, at least 1 if not empty.
 
-    The root lets a handful of mistakes among thousands of right answers be seen.
+    The root makes a few mistakes visible among thousands of right predictions.
     """
     return max(1, round(SHADES * (count / sum(row)) ** 0.5)) if count else 0
 
@@ -82,7 +82,7 @@ def _write_counts(canvas: Canvas, counts: Sequence[Sequence[int]], shades: Seque
 
 
 def draw_cells(colors: Sequence[Sequence[str]], *, xlabel: str, ylabel: str) -> Canvas:
-    """Draw a cell for each color, row 0 on top, and the cells' numbers on both axes."""
+    """Draw a cell for each color, row 0 on top, with row and column numbers on the axes."""
     rows, columns = len(colors), len(colors[0])
     # Rows are counted from the top.
     canvas = Canvas(Linear(0, columns), Linear(-rows, 0), xlabel=xlabel, ylabel=ylabel, height=340)
@@ -96,15 +96,15 @@ def draw_cells(colors: Sequence[Sequence[str]], *, xlabel: str, ylabel: str) -> 
 
 
 def write_cell(canvas: Canvas, row: int, column: int, text: str, *, color: str, size: float = 8.5) -> None:
-    """Write a text into the middle of a cell."""
+    """Write a text in the middle of a cell."""
     canvas.words(column + 0.5, -row - 0.5, text, color, size)
 
 
 _BORDER = 0.025
-"""Between a cell and its edge, of the cell."""
+"""Border around a cell, as a share of its size."""
 
 _COLORS = tuple(
     blend(PAPER, FAINT, shade / 5) if shade <= 5 else blend(ACCENT, DEEP, (shade - 6) / 4)
     for shade in range(SHADES + 1)
 )
-"""The color of each shade in a PNG; the page has the same from its style sheet."""
+"""The color of each shade in a PNG, the same as in the page's style sheet."""

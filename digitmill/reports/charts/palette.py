@@ -1,7 +1,7 @@
-"""The colors of pages and pictures, distinguishable by color-blind readers.
+"""The colors of pages and pictures, distinguishable for color-blind readers.
 
-Blue, orange, green and crimson differ in lightness as well as in hue, so that they stay apart for
-red-blind, green-blind and blue-blind eyes and in a gray print; color is never the only mark.
+Blue, orange, green and crimson differ in lightness as well as in hue, so readers with red, green or blue
+blindness can distinguish them, and so can readers of a grayscale print. Color is never the only mark.
 """
 
 from typing import Final
@@ -18,7 +18,7 @@ LIGHT: Final = {
     "fail": "#8f2440",
     "faint": "#c5d7e8",
 }
-"""By role, what pictures on disk are drawn with and a light page shows."""
+"""Colors of picture files and light pages, by role."""
 
 DARK: Final = {
     "ink": "#e5eaf0",
@@ -32,29 +32,29 @@ DARK: Final = {
     "fail": "#e5687c",
     "faint": "#27445d",
 }
-"""The same roles on a dark page."""
+"""Colors of dark pages, by role."""
 
 INK, SOFT, PAPER, CARD, LINE = (LIGHT[role] for role in ("ink", "soft", "paper", "card", "line"))
 ACCENT, SECOND, THIRD, FAIL, FAINT = (LIGHT[role] for role in ("accent", "second", "third", "fail", "faint"))
 
 DEEP: Final = "#1e4f80"
-"""Darker than the accent, for the highest cells of matrices."""
+"""Darker version of the accent color, for matrix cells with the highest values."""
 
 SERIES: Final = (ACCENT, SECOND, THIRD, FAIL)
 """Colors of series side by side, in this order."""
 
 VARIABLES: Final = {color: f"var(--{role})" for role, color in LIGHT.items()}
-"""The page's variable of each color: one drawing serves the file, a light and a dark page."""
+"""CSS variable of each color, so that one drawing serves files, light pages and dark pages."""
 
 
 def blend(one: str, other: str, share: float) -> str:
-    """Return the color between two: 0 is the first, 1 the other."""
+    """Return the mix of two colors; a `share` of 0 gives the first, 1 the second."""
     pairs = zip(bytes.fromhex(one[1:]), bytes.fromhex(other[1:]), strict=True)
     return f"#{bytes(round(a + (b - a) * share) for a, b in pairs).hex()}"
 
 
 def stylesheet() -> str:
-    """Return the CSS that sets a variable for each role, light, dark and printed."""
+    """Return the CSS that sets a variable for each role in light, dark and print mode."""
     light, dark = (
         "".join(f"--{role}:{color};" for role, color in colors.items()) for colors in (LIGHT, DARK)
     )

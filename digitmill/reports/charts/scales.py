@@ -1,4 +1,4 @@
-"""Scales of a chart's axes, and the values at which they have a line and a number."""
+"""Scales of a chart's axes, and their ticks."""
 
 import dataclasses
 import math
@@ -6,30 +6,30 @@ from typing import Final, Protocol
 
 _STEPS: Final = (1, 2, 2.5, 5, 10)
 _LINEAR_TO: Final = 2
-"""Up to here a logarithmic scale of counts is linear, so that it has room for 0."""
+"""Up to this count, a logarithmic scale of counts is linear, to make room for 0."""
 
 
 class Scale(Protocol):
-    """Places values between the ends of an axis."""
+    """Maps values to positions on an axis."""
 
     @property
     def low(self) -> float:
-        """The value at one end."""
+        """The lowest value."""
 
     @property
     def high(self) -> float:
-        """The value at the other end, which is greater."""
+        """The highest value."""
 
     def place(self, value: float) -> float:
-        """Return where a value lies between the ends, in [0, 1]; values beyond an end lie at it."""
+        """Return a value's position between the ends, in [0, 1]; values beyond an end are placed at it."""
 
     def ticks(self) -> list[float]:
-        """Return the values that are marked, rising."""
+        """Return the values of the ticks, ascending."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Linear:
-    """A scale of equal steps; it marks at most so many values, whole ones only if asked for."""
+    """A linear scale with at most `most` ticks, at whole numbers only if `whole`."""
 
     low: float
     high: float
@@ -41,7 +41,7 @@ class Linear:
         return _between(value, self.low, self.high)
 
     def ticks(self) -> list[float]:
-        """Return round values."""
+        """Return round values as ticks."""
         size = 10.0 ** math.floor(math.log10((self.high - self.low) / self.most))
         steps = (step * size * power for power in (1, 10) for step in _STEPS)
         for step in steps:
@@ -55,7 +55,7 @@ class Linear:
 
     @classmethod
     def around(cls, *values: float, most: int = 6, whole: bool = False) -> "Linear":
-        """Return a scale that holds all values, and a little room on either side."""
+        """Return a scale that contains all values, with a little room on both sides."""
         low, high = min(values), max(values)
         room = (high - low or abs(high) or 1) * 0.05
         return cls(low - room, high + room, most, whole)
@@ -63,7 +63,7 @@ class Linear:
 
 @dataclasses.dataclass(frozen=True)
 class Logarithmic:
-    """A scale of powers of ten; 0 lies at its lower end."""
+    """A scale of powers of ten; 0 is placed at its lower end."""
 
     low: float
     high: float
@@ -80,13 +80,13 @@ class Logarithmic:
 
 @dataclasses.dataclass(frozen=True)
 class LogarithmicCounts:
-    """A scale of powers of ten above a few, which has room for 0 and 1."""
+    """A scale of powers of ten that is linear near 0, so that it has room for 0 and 1."""
 
     high: float
     low: float = 0.0
 
     def place(self, value: float) -> float:
-        """Return where a count lies."""
+        """Return the position of a count."""
         return _between(_stretch(value), 0, _stretch(self.high))
 
     def ticks(self) -> list[float]:
@@ -103,7 +103,7 @@ class Nines:
     high: float = 1 - 1e-6
 
     def place(self, value: float) -> float:
-        """Return where a probability lies; 1 lies at the upper end."""
+        """Return the position of a probability; 1 is placed at the upper end."""
         return _between(_nines(min(value, self.high)), _nines(self.low), _nines(self.high))
 
     def ticks(self) -> list[float]:

@@ -1,4 +1,4 @@
-"""The interface of a bucket that output folders and leases use, whichever store it is in."""
+"""The interface of buckets that output folders and leases use, the same for all stores."""
 
 import datetime
 from collections.abc import Iterator, Sequence
@@ -7,14 +7,14 @@ from typing import BinaryIO, Final, NamedTuple, Protocol, runtime_checkable
 from digitmill.storage.listed_image import ListedImage
 
 ABSENT: Final = ""
-"""The version of an object that is not there."""
+"""The version of an object that does not exist."""
 
 RELEASED: Final = b"{}"
 """Content of a lease that nobody holds."""
 
 
 class StoreError(Exception):
-    """Error of a store that refused a request (`denied`: no permission) or could not be reached."""
+    """A store refused a request (`denied`: no permission) or could not be reached."""
 
     def __init__(self, text: str, *, hint: str, denied: bool = False) -> None:
         super().__init__(text)
@@ -23,7 +23,7 @@ class StoreError(Exception):
 
 
 class LoginError(PermissionError):
-    """A request without a valid login; a new token may help."""
+    """A request had no valid login; a new token may help."""
 
 
 class Level(NamedTuple):
@@ -40,7 +40,7 @@ class Level(NamedTuple):
 
 @runtime_checkable
 class HasLevels(Protocol):
-    """A bucket that is listed folder by folder, as not every store lists from any name on."""
+    """A bucket that is listed folder by folder, for stores that cannot list from a given name."""
 
     def level(self, prefix: str) -> Level:
         """Return the objects and folders directly below a prefix, which is empty or ends in a slash.
@@ -59,7 +59,7 @@ class Bucket(Protocol):
     def list(self, prefix: str, *, most: int | None = None, after: str = "") -> Iterator[ListedImage]:
         """Yield the objects below a prefix, empty or ending in a slash, in the store's own order.
 
-        With `after`, only those whose names come after it; not every store can.
+        With `after`, only objects with later names, which not every store supports.
         """
 
     def folders(self, prefix: str) -> set[str]:

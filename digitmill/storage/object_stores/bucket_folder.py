@@ -62,7 +62,7 @@ class BucketFolder:
 
     @contextlib.contextmanager
     def create(self, name: str, *, replace: bool = False) -> Iterator[BinaryIO]:
-        """Open a temporary file, which is sent when the block has ended."""
+        """Open a temporary file that is sent when the block ends."""
         if not replace and self.exists(name):
             raise FileExistsError(self.at(name))
         with self._spooled() as file:
@@ -124,7 +124,7 @@ class BucketFolder:
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[Lease]:
-        """Take a lease on the folder; that of a launcher which died runs out."""
+        """Take a lease on the folder; the lease of a dead launcher expires."""
         lease = Lease(self._objects, self._key(LOCK), self.place)
         with self._using(UserError):
             lease.take()
@@ -134,7 +134,7 @@ class BucketFolder:
             lease.give_back()
 
     def check(self, finished: str) -> None:
-        """Refuse a folder that holds something or cannot be listed."""
+        """Raise UserError for a folder that is not empty or cannot be listed."""
         with self._using(UserError):
             used = any(
                 not is_folder_marker(image) and image.uri != self.at(LOCK)
@@ -145,7 +145,7 @@ class BucketFolder:
         refuse_used(self.place, finished=done, used=used)
 
     def claim(self) -> None:
-        """Do nothing: in a bucket there are no folders to make."""
+        """Do nothing: buckets have no folders to create."""
 
     def interrupt(self) -> None:
         self._objects.interrupt()

@@ -139,9 +139,9 @@ def pages(
     stop: threading.Event = NEVER,
     **options: Any,
 ) -> Iterator[dict[str, Any]]:
-    """Yield the pages of a listing as the JSON API gives them: a client's object of each entry costs 20 us.
+    """Yield the pages of a listing as JSON, because the client's object per entry would cost 20 us.
 
-    Each page is retried by itself for so many seconds, fewer where the bucket has never answered.
+    Each page is retried for `seconds`, or for less if the bucket has never responded.
 
     Raises:
         StoreError: when the bucket cannot be listed.
@@ -182,7 +182,7 @@ def _listed(bucket: str, item: Mapping[str, Any]) -> ListedImage:
 
 
 def stat(bucket: str, name: str) -> ListedImage:
-    """Return an object as it is now; raise OSError when there is none or it cannot be seen."""
+    """Return the current version of an object; raise OSError when it does not exist or is not accessible."""
     with _as_os_errors(name):
         blob = client().bucket(bucket).blob(name)
         blob.reload(retry=None)
@@ -233,19 +233,20 @@ def request(
     patient: bool = True,
     stop: threading.Event = NEVER,
 ) -> T:
-    """Call Google's client, again after a fault that may pass, and return the result.
+    """Call Google's client, retrying after temporary faults, and return the result.
 
-    The call itself must not retry: its waits could not be ended, and it would not wait as the store asks.
+    The call itself must not retry: its waits could not be interrupted, and would ignore the store's requests
+    to wait.
 
     Args:
-        call: raises what Google's client raises; NotFound and PreconditionFailed are let through.
-        seconds: how long it is called again.
-        patient: whether it is.
-        stop: ends a wait.
+        call: raises the exceptions of Google's client; NotFound and PreconditionFailed are passed on.
+        seconds: how long to retry.
+        patient: whether to retry.
+        stop: ends a wait when set.
 
     Raises:
         StoreError: for all other faults.
-        StorageError: when it was stopped.
+        StorageError: when stopped.
     """
 
     def attempt() -> T:

@@ -1,4 +1,4 @@
-"""Buckets of `gs://`, written under conditions on generations; every upload is held to its CRC32C."""
+"""Buckets of `gs://`, written under conditions on generations; every upload is checked by CRC32C."""
 
 import contextlib
 import datetime

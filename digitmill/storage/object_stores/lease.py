@@ -1,10 +1,9 @@
-"""Keeps launchers of one output in a bucket apart: a lease, which its holder renews while it lives.
+"""A lease that allows only one launcher at a time per output in a bucket.
 
-Buckets have no locks, but an object can be written under the condition that nobody has written it
-since. The lease is such an object. Its holder writes it again every few seconds; a launcher that
-finds one not renewed for `LEASE_SECONDS` takes it over. No clock of another machine is trusted: what is
-watched is the object's version. A holder that was found dead on this very machine needs no watching, nor
-does a lease that its holder released.
+Buckets have no locks, but an object can be written under the condition that nobody else has written it in
+the meantime. The lease is such an object. Its holder rewrites it every few seconds; a launcher that sees no
+renewal for `LEASE_SECONDS` takes it over. It watches the object's version instead of trusting another
+machine's clock. A released lease, or one whose holder has died on this machine, is taken over at once.
 """
 
 import contextlib
@@ -40,7 +39,7 @@ _BOOT: Final = pathlib.Path("/proc/sys/kernel/random/boot_id")
 
 
 class Lease:
-    """A lease on one object; `place` is what complaints name."""
+    """A lease on one object; error messages name `place`."""
 
     def __init__(self, bucket: Bucket, name: str, place: str) -> None:
         self._bucket = bucket
@@ -56,10 +55,10 @@ class Lease:
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
 
     def take(self) -> None:
-        """Take the lease; if another launcher holds it, watch that for a while.
+        """Take the lease; if another launcher holds it, watch for renewals first.
 
         Raises:
-            UserError: when the holder lives, or the store ignores the conditions of writes.
+            UserError: when the holder is alive, or the store ignores write conditions.
             StoreError: when the bucket cannot be read and written.
         """
         if self._write(ABSENT):

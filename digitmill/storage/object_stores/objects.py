@@ -1,10 +1,11 @@
-"""Objects of `gs://`, `s3://` and `az://`, read through obstore: one GET each, over kept connections.
+"""Reads objects of `gs://`, `s3://` and `az://` through obstore: one GET each, over kept connections.
 
-obstore takes 45 us of processor time an object; google-cloud-storage 600 to 1,100, Beam's own reader
+obstore takes 45 us of processor time per object, google-cloud-storage 600 to 1,100 us, and Beam's own reader
 7 ms and three requests.
 
-A read that fails for the store's reasons is retried until its deadline. Whether the store is to blame or the
-object alone shows in another object of the bucket that could be read before, or in others of the work item.
+A read that fails because of the store is retried until its deadline. To decide whether the store or only the
+object is at fault, it reads another object of the bucket that could be read before, or others of the work
+item.
 """
 
 import threading
@@ -62,9 +63,9 @@ T = TypeVar("T")
 
 
 class ObjectStores:
-    """The stores of a worker process, one per bucket, made when first needed; safe to share.
+    """The stores of a worker process, one per bucket, created when first needed. Thread-safe.
 
-    Methods raise StorageError when a bucket is out of reach or refuses all reads, and when `stop` is set.
+    Methods raise StorageError when a bucket is unreachable or refuses all reads, and when `stop` is set.
     """
 
     def __init__(self, limits: ReadLimits) -> None:
@@ -80,7 +81,7 @@ class ObjectStores:
         others: Sequence[ListedImage] = (),
         stop: threading.Event = NEVER,
     ) -> list[Content]:
-        """Return the bytes of objects, the ones that were listed, or why they cannot be had.
+        """Return the bytes of objects in their listed versions, or the errors.
 
         The errors are MISSING, DENIED, CHANGED, TOO_LARGE, or UNREADABLE after several tries.
 
@@ -107,10 +108,10 @@ class ObjectStores:
         return contents
 
     def read_head(self, image: ListedImage, size: int, *, stop: threading.Event = NEVER) -> bytes:
-        """Return the first bytes of an object, so many or all.
+        """Return the first `size` bytes of an object, or all if it is shorter.
 
         Raises:
-            ImageError: as `read_group` returns, but never TOO_LARGE.
+            ImageError: as returned by `read_group`, but never TOO_LARGE.
         """
         if image.size == 0:
             return b""  # a range request for it would fail
@@ -119,10 +120,10 @@ class ObjectStores:
         return self._get(lambda bucket, image: bucket.read_head(image, size), image, (), stop)
 
     def fetch(self, image: ListedImage, *, stop: threading.Event = NEVER) -> BinaryIO:
-        """Return a temporary file, open at its beginning, with the bytes of an object of any size.
+        """Download an object of any size to a temporary file, and return it open at its beginning.
 
         Raises:
-            ImageError: as `read_group` returns, but never TOO_LARGE.
+            ImageError: as returned by `read_group`, but never TOO_LARGE.
         """
         self._throttle.take(stop=stop)
         return self._get(ReadBucket.read_to_file, image, (), stop)
@@ -130,7 +131,7 @@ class ObjectStores:
     def stat(
         self, uri: str, *, others: Sequence[ListedImage] = (), stop: threading.Event = NEVER
     ) -> ListedImage:
-        """Return an object as it is now; only its name if it cannot be seen."""
+        """Return the current version of an object; only its name if it is not accessible."""
         unseen = ListedImage(uri, generation=0, size=-1)
         self._throttle.take(stop=stop)
         try:

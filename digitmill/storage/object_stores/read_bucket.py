@@ -1,4 +1,4 @@
-"""A bucket that a process reads from: its store under the newest credentials, and what is known of it."""
+"""A bucket that a process reads from: its store with the newest credentials, and its observed state."""
 
 import base64
 import datetime
@@ -30,15 +30,15 @@ _REPORT_AGAIN_SECONDS: Final = 60.0
 class ReadBucket:
     """A bucket of `gs`, `s3` or `az`. Thread-safe.
 
-    Its methods raise what obstore and `google.download` raise, and TransientError for damaged bytes.
+    Methods raise the errors of obstore and `google.download`, and TransientError for damaged bytes.
 
     Attributes:
-        canary: an object that could be read last; it shows whether others can be.
-        refused: reads that the store refused before any succeeded.
-        alone: reads that failed for good while others succeeded.
+        canary: the last object that could be read, for testing whether reads still work.
+        refused: number of reads that the store refused before any read succeeded.
+        alone: number of reads that finally failed while others succeeded.
         lock: held while the bucket is examined.
-        succeeded: when a read was sent that succeeded.
-        examined: when it was found that no read succeeds.
+        succeeded: when the last successful read was sent.
+        examined: when an examination found that no read succeeds.
     """
 
     def __init__(self, scheme: str, bucket: str) -> None:
@@ -59,13 +59,13 @@ class ReadBucket:
         return f"{self.scheme}://{self.bucket}/"
 
     def log_in_again(self, used: Any) -> None:
-        """Replace the store that a request used by one with new credentials."""
+        """Replace the store that a request has used with one that has new credentials."""
         with self.lock:
             if self.store is used:
                 self.store, self._patient_store = make_store(self.scheme, self.bucket), None
 
     def report(self, why: TransientError, *, began: float, until: float) -> None:
-        """Say on standard error, once a minute, that reads have been failing for long and are retried."""
+        """Report on standard error, once a minute, that reads keep failing and are retried."""
         now = time.monotonic()
         if now < max(began + REPORT_SECONDS, self._next_report):
             return
@@ -79,7 +79,7 @@ class ReadBucket:
         )
 
     def read(self, image: ListedImage) -> bytes:
-        """Return the bytes of an object in the version that was listed."""
+        """Return the bytes of an object in the listed version."""
         name = image.uri[self._prefix :]
         if self._is_untidy(name):
             data = _google().download(self.bucket, name, generation=image.generation)
@@ -97,7 +97,7 @@ class ReadBucket:
         return bytes(obstore.get(self.store, name, options=options).bytes())
 
     def read_to_file(self, image: ListedImage) -> BinaryIO:
-        """Return a temporary file, open at its beginning, with an object's bytes."""
+        """Download an object to a temporary file, and return it open at its beginning."""
         name = image.uri[self._prefix :]
         if self._is_untidy(name):
             return io.BytesIO(self.read(image))
@@ -115,7 +115,7 @@ class ReadBucket:
         return file
 
     def stat(self, name: str) -> ListedImage:
-        """Return an object as it is now."""
+        """Return the current version of an object."""
         if self._is_untidy(name):
             return _google().stat(self.bucket, name)
         return listed_object(self.scheme, self.bucket, obstore.head(self.store, name))

@@ -1,4 +1,4 @@
-"""Which requests to an object store are retried, for how long, and after which waits."""
+"""Retries requests to object stores: which ones, for how long, and with which waits."""
 
 import re
 import threading
@@ -37,13 +37,13 @@ T = TypeVar("T")
 
 
 class TransientError(Exception):
-    """Worth a retry: the store is busy or the connection broke.
+    """A failed request that is worth retrying: the store is busy or the connection broke.
 
     Attributes:
         wait: seconds that the store asks to wait.
-        few: whether a single object may be at fault: then `FEW_TRIES` are enough.
-        refused: whether the store answered, and refused.
-        at: when it happened.
+        few: whether the object itself may be at fault, so that `FEW_TRIES` are enough.
+        refused: whether the store responded with a refusal.
+        at: when the request failed.
     """
 
     def __init__(self, text: str, *, wait: float = 0.0, few: bool = False, refused: bool = False) -> None:
@@ -55,7 +55,7 @@ class TransientError(Exception):
 
 
 class ExhaustedError(Exception):
-    """Retries have ended without success; the text is that of the last error, with the number of tries."""
+    """All retries failed; the text is the last error's, with the number of tries."""
 
     def __init__(self, last: TransientError, tries: int) -> None:
         super().__init__(f"{last} ({tries} tries)")
@@ -70,18 +70,18 @@ def retry(
     few: bool = False,
     stop: threading.Event = NEVER,
 ) -> T:
-    """Call a function until it raises no TransientError, for so many seconds at most.
+    """Call a function until it raises no TransientError, within a time limit.
 
     Args:
         request: the function.
-        first: what the first try has raised, if it was made already.
-        seconds: no try begins later than so many seconds after the first failure.
-        few: whether an error that says so ends it after `FEW_TRIES`.
+        first: the error of the first try, if it has been made already.
+        seconds: limit in seconds from the first failure to the start of the last try.
+        few: whether errors marked `few` end the retries after `FEW_TRIES`.
         stop: ends a wait at once when another thread sets it.
 
     Raises:
-        ExhaustedError: when the last try has failed too.
-        StorageError: when it was stopped.
+        ExhaustedError: when the last try has failed.
+        StorageError: when stopped.
     """
     failed = [first] if first else []
 
@@ -112,7 +112,7 @@ def retry(
 
 
 def stopped() -> StorageError:
-    """Return the error of a request that nobody waits for any more."""
+    """Return the error of a stopped request."""
     return StorageError("stopped while waiting for a store", value="retries", hint="start again")
 
 
@@ -156,17 +156,17 @@ def is_slow_down(error: Exception) -> bool:
 
 
 def is_unconnected(error: BaseException) -> bool:
-    """Whether no connection was made: where others are, this request was redirected to where nothing is."""
+    """Whether no connection was made; if others work, the request was redirected to a dead address."""
     return "kind: Connect" in str(error)
 
 
 def is_lapsed_login(error: Exception) -> bool:
-    """Whether a temporary login has ended: S3 answers so with status 400."""
+    """Whether a temporary login has expired, which S3 reports with status 400."""
     return "ExpiredToken" in str(error)
 
 
 def is_redirect(error: Exception) -> bool:
-    """Whether a read was redirected to no usable address; obstore follows other redirections."""
+    """Whether a read was redirected to an unusable address; obstore follows other redirects."""
     return "redirect" in str(error)
 
 

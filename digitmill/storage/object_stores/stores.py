@@ -1,4 +1,4 @@
-"""obstore's stores: where a bucket is, under which credentials, and how long an answer may take."""
+"""Creates obstore's stores: address of a bucket, credentials, and timeouts."""
 
 import datetime
 import os
@@ -36,10 +36,10 @@ def make_store(
     Args:
         scheme: the kind of store.
         bucket: its bucket, or container.
-        timeout: for a whole answer, its body included.
-        silence: after which an answer is given up sooner, that to an upload included; 30 s by default.
-        retry_seconds: for how long the store itself retries. By default it doesn't, as the callers do: their
-            tries are counted and held back by the throttle.
+        timeout: limit for a whole response, including its body.
+        silence: limit for a pause in a response, also for uploads; 30 s by default.
+        retry_seconds: how long the store itself retries. By default it does not, because callers retry: their
+            tries are counted and throttled.
     """
     retries: dict[str, Any] = {"max_retries": _MANY if retry_seconds else 0}
     if retry_seconds:
@@ -50,7 +50,7 @@ def make_store(
 
 
 def is_anonymous(scheme: str) -> bool:
-    """Whether requests need no login, which could lapse; emulators may be set to pretend one."""
+    """Whether requests need no login that could expire; emulators may be set to simulate one."""
     if scheme != "gs" or EMULATOR in os.environ:
         return False
     from digitmill.storage.object_stores import google

@@ -1,4 +1,4 @@
-"""Limits the rate of requests as object stores ask for: it ramps up slowly and falls when a store is busy."""
+"""Limits the rate of requests as object stores recommend: slow ramp-up, and cuts when a store is busy."""
 
 import threading
 import time
@@ -42,13 +42,13 @@ _LEAST_RATE: Final = 1.0
 
 
 class Throttle:
-    """Makes callers wait for their turn at a rate that `processes` share; safe to share between threads.
+    """Makes callers wait for their turn, at a rate that `processes` share. Thread-safe.
 
-    The rate grows by addition and falls by multiplication (AIMD), as TCP's does, so processes that know
-    nothing of each other stay together below what a store grants.
+    The rate grows by addition and falls by multiplication (AIMD), like TCP's, so independent processes
+    together stay below the store's limit.
 
     Attributes:
-        cuts: how often the rate has fallen.
+        cuts: how often the rate was cut.
     """
 
     def __init__(
@@ -73,15 +73,15 @@ class Throttle:
         self._succeeded = True
 
     def ramp(self, seconds: float) -> float:
-        """Return the requests/s of an undisturbed process so many seconds after the start."""
+        """Return the requests/s of an undisturbed process this many seconds after the start."""
         ramp = START_RATE * 2 ** (seconds / DOUBLING_SECONDS)
         return (ramp if self._limit is None else min(ramp, self._limit)) / self._processes
 
     def take(self, turns: int = 1, *, stop: threading.Event = NEVER) -> int:
-        """Return when the caller may send requests, and how many: one after the rate was cut.
+        """Wait until the caller may send requests, and return how many: one after a cut.
 
         Raises:
-            StorageError: when `stop` is set while it waits.
+            StorageError: when `stop` is set during the wait.
         """
         granted = 0
         while not granted:
@@ -113,10 +113,10 @@ class Throttle:
         self._succeeded = True
 
     def slow_down(self, sent: float) -> None:
-        """Let the rate fall because a request that was sent at this time met a busy store.
+        """Cut the rate because the store was busy for a request sent at this time.
 
-        Only once for all requests that were under way, and only if some succeed: a store that answers
-        none is out of order, and each request waits by itself.
+        Cuts only once for all requests under way, and only if some requests succeed: if none does, the store
+        is down, and each request waits on its own.
         """
         with self._lock:
             now = self._clock()

@@ -13,7 +13,7 @@ EMULATOR: Final = "STORAGE_EMULATOR_HOST"
 
 
 def is_object(place: str) -> bool:
-    """Whether a place is in an object store, and not on disk; raises UserError when it is neither."""
+    """Whether a place is in an object store rather than on disk; raises UserError if it is neither."""
     if "://" not in place or place.startswith("file://"):
         return False
     split_place(place)
@@ -21,7 +21,7 @@ def is_object(place: str) -> bool:
 
 
 def split(uri: str) -> tuple[str, str, str]:
-    """Return scheme, bucket and object name of a URI; the name may hold anything, and may be empty."""
+    """Return scheme, bucket and object name of a URI; the name may be empty or contain any character."""
     scheme, _, rest = uri.partition("://")
     bucket, _, name = rest.partition("/")
     return scheme, bucket, name

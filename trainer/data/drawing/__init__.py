@@ -1,7 +1,7 @@
 """Draws training images: digits of the machine's fonts, and pictures that are no digit.
 
-`font_families` finds and checks the fonts, `ink` draws them, `photographs` makes pictures of them as a camera
-or scanner does, `not_digits` composes what is no single digit. Everything follows from a generator's seed.
+`font_families` finds and checks fonts, `ink` draws them, `photographs` simulates cameras and scanners, and
+`not_digits` composes pictures that are not a single digit. Everything depends only on a generator's seed.
 """
 
 __all__ = [

@@ -1,7 +1,7 @@
-"""Finds font files, leaves out those without legible digits, and divides their families into splits.
+"""Finds font files, leaves out those without legible digits, and assigns font families to splits.
 
-A family is divided as a whole, and with it all that draw nearly the same digits under another name, so that
-no held-out family has been trained on.
+A family goes to one split as a whole, together with families that draw nearly the same digits under another
+name, so that no held-out family has been trained on.
 """
 
 import bisect
@@ -94,9 +94,9 @@ class Font(NamedTuple):
     Attributes:
         path: the file.
         family: name of the family, without words for weight, width and slant.
-        characters: those of `LETTERS` and `SYMBOLS` that it has.
-        license: the name of its license, or how the license in the file begins; empty if it has none.
-        sha256: of the file, hexadecimal.
+        characters: characters of `LETTERS` and `SYMBOLS` that the font has.
+        license: name of its license, or the start of the license text in the file; empty if it has none.
+        sha256: SHA-256 of the file, hexadecimal.
     """
 
     path: str
@@ -141,9 +141,9 @@ def find_designs(places: Sequence[str]) -> dict[str, list[Design]]:
 
 
 def divide(designs: Iterable[str]) -> dict[str, list[str]]:
-    """Return the designs of each split, by a hash of their names.
+    """Assign designs to splits by a hash of their names.
 
-    Of three or more, each split has one. Fewer are all trained on.
+    With three or more designs, each split gets at least one. With fewer, all are training designs.
     """
     order = sorted(designs, key=_hash)
     if len(order) < len(PARTS):
@@ -264,8 +264,8 @@ def _characters(face: Any, wanted: str) -> str:
 def legible_digits(path: str) -> np.ndarray | None:
     """Return a font's digits, uint8[10, 28, 28] of ink in a box; None if they are not legible.
 
-    Left out are fonts whose digits are hollow, lie in frames, are alike, or look like others: symbols, and
-    the digits of other scripts in place of these.
+    Digits are not legible if they are hollow, framed, too similar to each other, or look like other digits,
+    as in fonts of symbols or other scripts.
     """
     try:
         drawn = [draw_text(path, digit, size=_SIZE) for digit in _DIGITS]

@@ -1,7 +1,7 @@
 """Composes ink that is no single digit: letters, symbols, halves, pairs, crossed-out digits, scribbles.
 
-Characters that can be read as digits are left out. Halves may still be read, as the upper half of an 8: they
-are what they are.
+Characters that can be read as digits are left out. Halves may still look like a digit, such as the upper half
+of an 8, but are labeled as no digit.
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ _LIKE_DIGITS: Final = "OIlSZB"
 
 @dataclasses.dataclass(frozen=True)
 class Material:
-    """What pictures are made from.
+    """Fonts and handwritten digits from which pictures are made.
 
     Attributes:
         designs: fonts.
@@ -50,12 +50,12 @@ class Material:
     handwritten: np.ndarray
 
     def font(self, rng: np.random.Generator) -> Font:
-        """Return a font, of each design as likely as of any other."""
+        """Return a random font, with every design equally likely."""
         design = self.designs[int(rng.integers(len(self.designs)))]
         return design[int(rng.integers(len(design)))]
 
     def digit(self, rng: np.random.Generator) -> np.ndarray:
-        """Return the ink of a digit of either kind, some 60 pixels high."""
+        """Return the ink of a digit, from a font or handwritten, some 60 pixels high."""
         if rng.random() < 0.5:
             return draw_text(self.font(rng).path, str(rng.integers(10)), size=_EM)
         digit = crop(self.handwritten[rng.integers(len(self.handwritten))])

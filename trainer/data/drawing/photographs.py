@@ -1,4 +1,4 @@
-"""Makes pictures of ink as cameras, scanners and screens do: turned, blurred, uneven, noisy, compressed."""
+"""Makes pictures of ink like cameras, scanners and screens: rotated, blurred, uneven, noisy, compressed."""
 
 import math
 from typing import Final

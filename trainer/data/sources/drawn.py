@@ -53,7 +53,7 @@ Draw = Callable[[int, Material, np.random.Generator], tuple[int, np.ndarray]]
 
 
 class Wanted(NamedTuple):
-    """What a `--data` value says after its colon: places of fonts, and how many training images, or None."""
+    """The parsed part of a `--data` value after its colon: places of fonts, and number of images, or None."""
 
     places: tuple[str, ...]
     images: int | None
@@ -180,7 +180,7 @@ class NotDigitsSource(_DrawnSource):
 
     @staticmethod
     def draw(number: int, material: Material, rng: np.random.Generator) -> tuple[int, np.ndarray]:
-        """Return a picture of the kind whose turn it is."""
+        """Return a picture; the kinds take turns."""
         return NOT_A_DIGIT, draw_not_digit(list(KINDS)[number % len(KINDS)], material, rng)
 
 

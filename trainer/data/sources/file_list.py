@@ -69,7 +69,7 @@ class FileList:
         return digest.hexdigest()
 
     def select(self, shard: Shard, *, most: int) -> Iterator[tuple[np.ndarray, list[LabeledFile]]]:
-        """Yield the files of a shard, every so many-th, with their positions; at most so many at once."""
+        """Yield the files of a shard with their positions, in lists of at most `most` files."""
         index, count = shard
         for number, block in enumerate(self._blocks):
             first = number * _BLOCK
@@ -85,7 +85,7 @@ class FileList:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Return what `to_bytes` wrote."""
+        """Parse the output of `to_bytes`."""
         at = _SIZE_BYTES + int.from_bytes(data[:_SIZE_BYTES])
         counts, sizes = json.loads(data[_SIZE_BYTES:at])
         ends = list(itertools.accumulate(sizes, initial=at))

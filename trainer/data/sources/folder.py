@@ -27,10 +27,10 @@ LABELS: Final = tuple(str(label) for label in range(CLASSES))
 class FolderSource:
     """A folder of labeled images, local or in a bucket.
 
-    The split of an image depends only on its canonical pixels: adding, removing or renaming files moves no
-    other image, and copies stay together. The shares are met on average only, so that a small class may
-    have no validation or test image, which is printed. Without any training image of a class, or any test
-    image, reading fails.
+    The split of an image depends only on its canonical pixels: adding, removing or renaming files does not
+    move other images, and copies stay together. Split sizes are exact only on average, so a small class may
+    have no validation or test image, which is printed. Reading fails if a class has no training image, or if
+    there is no test image.
 
     Args:
         path: the folder, with sub-folders 0 to 9, and `unreadable` for pictures that are no digit, which are
@@ -101,10 +101,10 @@ class FolderSource:
 
 
 def visible_files(folder: str) -> Iterator[tuple[str, ListedImage]]:
-    """Yield the files of a folder at any depth, with the folder in it that they are in; skip hidden ones.
+    """Yield the files of a folder at any depth, each with its top-level sub-folder; skip hidden files.
 
     Raises:
-        UserError: when a folder cannot be listed: a class may not lack images without a sign.
+        UserError: when a folder cannot be listed, because missing images must not go unnoticed.
     """
     start = place_of(uri_of_place(folder)).rstrip("/") + "/"
     parent, within, is_hidden = "", "", False

@@ -39,8 +39,8 @@ def read_plan(name: str, files: FileList, *, given: str, workers: Workers) -> Re
     Args:
         name: the `--data` value.
         files: the images.
-        given: the place that they were listed from; their names in messages are spelled like it.
-        workers: those that share the files, which the chief has listed for all.
+        given: the input that they were listed from; messages use names relative to it.
+        workers: the workers that share the files, which the chief has listed for all.
     """
     return ReadPlan(
         name,

@@ -79,7 +79,7 @@ class RecordsSource:
     def stream(self, *, workers: Workers, check: Callable[[Digits], Digits]) -> Stream:
         """Begin to decode the images; see `trainer.data.reading.StreamSource`.
 
-        Each worker reads shards of its own, where they divide evenly, instead of all shards.
+        If the shards divide evenly, each worker reads only its own shards instead of all of them.
         """
         whole_shards = _divide_evenly(self._shards, workers.count)
         plan = self._plan(whole_shards=whole_shards)

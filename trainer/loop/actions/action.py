@@ -43,9 +43,9 @@ class EpochReport:
 
     Attributes:
         step: steps done since the training began.
-        epoch: its metrics.
+        epoch: metrics of the epoch.
         validation: the predictions on the validation split; None without one.
-        is_last: whether the training ends with it.
+        is_last: whether it is the last epoch of the training.
     """
 
     step: int

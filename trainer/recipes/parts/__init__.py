@@ -1,6 +1,6 @@
 """Parts of recipes: the `Recipe` type, layers, schedules, augmentation, search spaces, overrides.
 
-A recipe file is made of these and of Keras's own; what only one recipe needs stays in its file.
+Recipe files combine these parts with Keras's. Code for a single recipe stays in its file.
 """
 
 __all__ = [

@@ -67,7 +67,7 @@ def rise_and_fall(
 def scaled(
     rate: float | keras.optimizers.schedules.LearningRateSchedule, factor: float, *, steps: int, epochs: int
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Return a rate for a batch that is larger by a factor: greater by the same, after a linear warm-up.
+    """Return a learning rate multiplied by a factor, for a larger batch, after a linear warm-up.
 
     P. Goyal and others, "Accurate, large minibatch SGD", arXiv:1706.02677: the rate rises from what it was
     over five epochs; here over a fifth of a short training. A schedule that rises anyway keeps its start.

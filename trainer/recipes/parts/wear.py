@@ -26,9 +26,9 @@ _CELL: Final = 2
 
 
 def change_strokes(pixels: tf.Tensor, draw: Draw, most: float) -> tf.Tensor:
-    """Return images with strokes thicker or thinner by up to that many pixels to each side, at most one.
+    """Make strokes thicker or thinner by up to `most` pixels, at most one, on each side.
 
-    Thinning goes half as far: it would break thin strokes.
+    Thinning is half as strong, because more would break thin strokes.
     """
     amount = draw.uniform(-most / 2, most)[:, None, None]
     padded = tf.pad(pixels, [[0, 0], [1, 1], [1, 1]])
@@ -40,7 +40,7 @@ def change_strokes(pixels: tf.Tensor, draw: Draw, most: float) -> tf.Tensor:
 
 
 def add_neighbors(pixels: tf.Tensor, draw: Draw, share: float) -> tf.Tensor:
-    """Return images of which a share has a part of another image of the batch at its left or right edge."""
+    """Add a part of another image of the batch at the left or right edge of a share of the images."""
     # The other's middle lies beyond the edge: half of it or less is seen.
     distance = draw.uniform(16, 22) * tf.where(draw.uniform(0, 1) < 0.5, -1.0, 1.0)
     level = draw.symmetric(4)
@@ -57,7 +57,7 @@ def add_neighbors(pixels: tf.Tensor, draw: Draw, share: float) -> tf.Tensor:
 
 
 def add_lines(pixels: tf.Tensor, draw: Draw, share: float) -> tf.Tensor:
-    """Return images of which a share has a thin line across, of ink or, as often, of paper."""
+    """Add a thin line, of ink or equally often of paper, across a share of the images."""
     angle, offset = draw.symmetric(math.pi / 2), draw.symmetric(9)
     line = _line(angle, offset, thickness=draw.uniform(0.7, 2))
     line *= (draw.uniform(0.4, 1) * draw.chosen(share))[:, None, None]
@@ -66,7 +66,7 @@ def add_lines(pixels: tf.Tensor, draw: Draw, share: float) -> tf.Tensor:
 
 
 def add_frames(pixels: tf.Tensor, draw: Draw, share: float) -> tf.Tensor:
-    """Return images of which a share has one or two sides of a cell's frame near the edges."""
+    """Add one or two sides of a cell's frame near the edges of a share of the images."""
     strength = draw.uniform(0.4, 1) * draw.chosen(share)
     for upright in (0.0, math.pi / 2):
         angle = upright + draw.symmetric(0.06)
@@ -86,7 +86,7 @@ def _line(angle: tf.Tensor, offset: tf.Tensor, *, thickness: tf.Tensor) -> tf.Te
 
 
 def coarsen(pixels: tf.Tensor, draw: Draw, share: float) -> tf.Tensor:
-    """Return images of which a share is drawn again from 8 to 14 pixels of a digit's side."""
+    """Redraw a share of the images from a version with 8 to 14 pixels on the digit's longer side."""
     maps = tf.constant(_RESAMPLED)
     chosen = draw.chosen(share)[:, None, None] > 0
     first = tf.cast(draw.uniform(0, len(_RESAMPLED) / _PHASES), tf.int32) * _PHASES
@@ -125,7 +125,7 @@ _RESAMPLED: Final = np.stack(
 
 
 def add_specks(pixels: tf.Tensor, draw: Draw, most: float) -> tf.Tensor:
-    """Return images in which up to a share of all 2 x 2 spots is covered, by ink or, as often, by paper."""
+    """Cover up to a share `most` of all 2 x 2 spots with ink or, equally often, paper."""
     cells = SIDE // _CELL
     share = draw.uniform(0, most)[:, None, None]
     drawn = draw.uniform(0, 1, cells, cells)
@@ -135,12 +135,12 @@ def add_specks(pixels: tf.Tensor, draw: Draw, most: float) -> tf.Tensor:
 
 
 def add_speckle(pixels: tf.Tensor, draw: Draw, most: float) -> tf.Tensor:
-    """Return images with grainy ink; the greatest standard deviation is that share of its brightness."""
+    """Make the ink grainy, with a standard deviation of up to a share `most` of its brightness."""
     return pixels * (1 + draw.uniform(0, most)[:, None, None] * draw.noise())
 
 
 def add_veil(pixels: tf.Tensor, draw: Draw, most: float, *, spline: tf.Tensor) -> tf.Tensor:
-    """Return images under a smooth, uneven veil of up to that many gray levels, which paper shows most.
+    """Add a smooth, uneven veil of up to `most` gray levels, which is strongest on paper.
 
     Args:
         pixels: the images.
