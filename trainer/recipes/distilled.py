@@ -2,7 +2,7 @@
 
 Source: G. Hinton, O. Vinyals, J. Dean, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531;
     L. Beyer and others, "Knowledge distillation: A good teacher is patient and consistent",
-    arXiv:2106.05237, for the teacher's seeing what the student sees, and for the many epochs.
+    arXiv:2106.05237: the teacher sees the same augmented images as the student, for many epochs.
 Command: digitmill train --recipe distilled --teacher ensemble/bundle --data idx:mnist --output run
 Time: 1,520 to 2,580 s of training on two CPU cores in bfloat16 that much other work shared, with a teacher
     of five strong-cnn, which takes most of a step.

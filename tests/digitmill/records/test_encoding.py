@@ -101,8 +101,10 @@ def predictions(draw: st.DrawFn) -> dict[str, object]:
     many = {"min_size": count, "max_size": count}
     digits, shares = st.integers(0, 9), st.floats(0, 1, width=32)
     times = st.integers(1_600_000_000_000_000_000, 1_800_000_000_000_000_000)
+    names = st.text(st.characters(exclude_categories=["Cs"]))
     return {
-        "image": draw(st.lists(st.text(st.characters(exclude_categories=["Cs"])), **many)),
+        "image": draw(st.lists(names, **many)),
+        "path": draw(some(count, names, None)),
         "generation": draw(st.one_of(st.lists(times, **many), st.lists(st.integers(0, 2**63 - 1), **many))),
         "digit": draw(st.lists(digits, **many)),
         "confidence": np.array(draw(st.lists(shares, **many)), np.float32),
