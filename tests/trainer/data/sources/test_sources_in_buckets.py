@@ -97,7 +97,7 @@ def test_a_buckets_folder_is_checked_at_once(folder, bucket: Bucket) -> None:
         open_sources(f"folder:{bucket.uri}/nothing")
     with pytest.raises(UserError, match="no file matches tfrecord:GLOB"):
         open_sources(f"tfrecord:{bucket.uri}/nothing/*")
-    with pytest.raises(UserError, match="one set of train-images"):
+    with pytest.raises(UserError, match="lacks one of the files train-images"):
         open_sources(f"idx:{bucket.uri}/nothing")
 
 
