@@ -196,10 +196,13 @@ class LocalFolder:
 
     def check(self, finished: str) -> None:
         """Raise UserError for a folder that is not empty or cannot be listed."""
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError("the output is a file, not a folder", value=self.place, hint="name a folder")
+        done = used = False
         try:
-            done, used = self.exists(finished), self.path.exists() and not self.path.is_dir()
+            done = self.exists(finished)
             # Leftovers of a launcher that was killed before its run began do not count.
-            used = used or any(name != LOCK and not _is_temporary(name) for name in os.listdir(self.path))
+            used = any(name != LOCK and not _is_temporary(name) for name in os.listdir(self.path))
         except FileNotFoundError:
             pass
         except OSError as error:

@@ -113,6 +113,7 @@ class Summary:
             allowed = float(self.manifest.options["max_failure_rate"] or 0)
             tried = "of those not skipped" if self.manifest.counts.skipped else "of the images"
             line += f": {self.manifest.failure_rate:.1%} {tried}, more than the {allowed:.1%} allowed"
+            line += " (--max-failure-rate)"
         return line
 
     def _skipped(self) -> str | None:

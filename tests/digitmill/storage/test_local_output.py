@@ -180,6 +180,11 @@ def test_a_launcher_killed_before_it_began_leaves_a_folder_that_is_free(folder: 
         folder.check("manifest.json")
 
 
+def test_a_file_is_no_output(file: pathlib.Path) -> None:
+    with pytest.raises(UserError, match="the output is a file, not a folder"):
+        LocalFolder(file).check("manifest.json")
+
+
 def test_a_lock_that_cannot_be_opened_is_refused(folder: LocalFolder) -> None:
     (folder.path / LOCK).mkdir(parents=True)
     with pytest.raises(UserError, match="cannot lock the output folder"), folder.hold():

@@ -1,9 +1,11 @@
 import argparse
 import contextlib
 
+import click
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
 
+from digitmill import cli
 from pipelines.runners.flag_names import check_flag_names, names_in_beam
 from schemas.errors import UserError
 
@@ -36,6 +38,13 @@ def test_no_flag_of_beam_is_refused() -> None:
 def test_what_is_no_flag_is(flags: list[str], hint: str) -> None:
     with pytest.raises(UserError, match=hint):
         check_flag_names(flags)
+
+
+def test_a_flag_of_dataflow_that_is_a_slip_elsewhere_is_refused() -> None:
+    with click.Context(cli.digitmill.get_command(click.Context(cli.digitmill), "score")):
+        with pytest.raises(UserError, match="Did you mean --labels"):
+            check_flag_names(["--label", "folder"])
+        check_flag_names(["--runner=DataflowRunner", "--label", "team=forms"])
 
 
 def test_values_of_flags_are_no_flags() -> None:

@@ -97,9 +97,12 @@ def test_a_finished_output_is_refused_and_left_alone(
     assert (tmp_path / "out" / "manifest.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("occupied", ["folder", "file"])
+@pytest.mark.parametrize(
+    ("occupied", "why"),
+    [("folder", "the output folder is not empty"), ("file", "the output is a file, not a folder")],
+)
 def test_an_occupied_output_is_refused(
-    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path, occupied: str
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path, occupied: str, why: str
 ) -> None:
     output = tmp_path / "out"
     if occupied == "folder":
@@ -107,7 +110,7 @@ def test_an_occupied_output_is_refused(
         (output / "mine.txt").touch()
     else:
         output.touch()
-    with pytest.raises(UserError, match="the output folder is not empty"):
+    with pytest.raises(UserError, match=why):
         run(options(mixed_folder, bundle_path, output))
 
 
@@ -139,7 +142,7 @@ def test_more_failures_than_allowed_make_a_failed_run_that_is_accounted_for(
 ) -> None:
     over = run(options(mixed_folder, bundle_path, tmp_path / "over"))
     assert (over.manifest.status, over.exit_code) == ("over_budget", 3)
-    assert "7.7% of the images, more than the 5.0% allowed" in over.table()
+    assert "7.7% of the images, more than the 5.0% allowed (--max-failure-rate)" in over.table()
     assert (tmp_path / "over" / "report.html").exists()
     within = run(options(mixed_folder, bundle_path, tmp_path / "within", max_failure_rate=0.08))
     assert (within.manifest.status, within.exit_code) == ("complete", 0)

@@ -142,7 +142,7 @@ def _is_hidden(name: str) -> bool:
 
 def _refuse(path: str, hint: str) -> NoReturn:
     raise UserError(
-        f"the folder lacks images in one of the sub-folders 0 to 9, or has others than `{UNREADABLE}`",
+        f"the folder's images are not sorted into sub-folders 0 to 9 (and `{UNREADABLE}`)",
         value=path,
         hint=hint,
     )

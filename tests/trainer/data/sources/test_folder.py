@@ -186,7 +186,7 @@ def test_beside_other_sources_a_folder_may_lack_digits(label_folder):
 
 def test_beside_other_sources_a_folder_without_images_is_refused(tmp_path):
     (tmp_path / "3").mkdir()
-    with pytest.raises(UserError, match="the folder lacks images in one of the sub-folders 0 to 9"):
+    with pytest.raises(UserError, match="the folder's images are not sorted into sub-folders 0 to 9"):
         FolderSource(str(tmp_path), ReadOptions(complete=False)).read(validation_fraction=0.1)
 
 
