@@ -252,7 +252,7 @@ def test_a_job_on_the_sample_prints_its_summary(tmp_path, capsys):
     assert result.card.test_accuracy.value > 0.85
     assert printed.startswith("CPU, ")
     assert "sample: 4,000 train, 500 validation, 500 test images" in printed
-    assert "1 epoch, batches of 32\n" in printed
+    assert "3 epochs, batches of 32\n" in printed
     assert f"test accuracy  {result.card.test_accuracy}" in printed
     assert str(tmp_path / "run" / "bundle") in printed
     assert (
