@@ -96,8 +96,7 @@ class LocalFolder:
         with self._using(name), self._temporary(target, b"") as temporary:
             with open(temporary, "r+b") as file:
                 yield file
-                file.flush()
-                os.fsync(file.fileno())
+            _sync(temporary)
             if replace:
                 os.replace(temporary, target)
             else:

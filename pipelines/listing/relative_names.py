@@ -2,18 +2,22 @@
 
 import dataclasses
 import functools
+import itertools
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Self
 
-from digitmill.storage.names import RealNames, folder_of, path_of, printable, uri_in
+from digitmill.storage.names import RealNames, folder_of, path_of, place_from_anywhere, printable, uri_in
 from digitmill.storage.patterns import has_magic, literal_prefix
+from schemas.failure import Failure
 
 LIST_FOLDERS: Final = "list_folders"
 """Setting of a run with an input list: base folders of its relative names, as a JSON list."""
 
 _NO_FOLDERS: Final = frozenset({"gs://", "s3://", "az://", ""})
+
+_SLICE_ROWS: Final = 4_096
 
 _UNSAFE: Final = tuple("=+-@\t\r")
 """First characters that spreadsheets interpret as a formula."""
@@ -63,6 +67,13 @@ class RelativeNames:
                 found.append(before + name if before else _safe(name))
         return found
 
+    def failure_rows(self, failures: Iterable[Failure]) -> Iterator[tuple[str, str, int, str, str]]:
+        """Yield the rows of `failures.csv` and its further files, with `schemas.failure.COLUMNS`."""
+        rest = iter(failures)
+        while some := list(itertools.islice(rest, _SLICE_ROWS)):
+            paths = self.paths([each.image for each in some])
+            yield from (each.row(path) for each, path in zip(some, paths, strict=True))
+
     def _path(self, uri: str) -> str:
         name = self.name_of(uri)
         return _safe(text_of(uri) if name is None else name)
@@ -110,6 +121,11 @@ class RelativeNames:
         folders = {f"{given.rstrip('/')}/" for given in (*self.inputs, *self.lists)}
         patterns = {_folder(literal_prefix(given)) for given in self.inputs if has_magic(given)}
         return frozenset(folders | patterns) - _NO_FOLDERS
+
+
+def recorded_inputs(inputs: Iterable[str]) -> tuple[str, ...]:
+    """Return inputs as a plan records them: absolute, and printable."""
+    return tuple(printable(place_from_anywhere(given)) for given in inputs)
 
 
 def list_folders(given: str | None) -> str:

@@ -10,11 +10,11 @@ from digitmill.commands import Effect
 from digitmill.engines.bundle_loader import Bundle
 from digitmill.imaging.canonical import PREPROCESSING_VERSION
 from digitmill.storage import OutputFolder, read_place
-from digitmill.storage.names import place_from_anywhere, printable
+from digitmill.storage.names import place_from_anywhere
 from pipelines.fields.run_fields import LIST_FIELDS, FieldRules
 from pipelines.history.past_runs import find_runs, pages_of, sort_runs, with_same_model, without_merged
 from pipelines.listing.named_images import has_fields
-from pipelines.listing.relative_names import LIST_FOLDERS, list_folders
+from pipelines.listing.relative_names import LIST_FOLDERS, list_folders, recorded_inputs
 from pipelines.listing.true_labels import FOLDER
 from pipelines.output import output_run
 from pipelines.score_options import ScoreOptions
@@ -41,7 +41,7 @@ def make_plan(
             run.
     """
     plan = RunPlan(
-        inputs=tuple(printable(place_from_anywhere(given)) for given in options.inputs),
+        inputs=recorded_inputs(options.inputs),
         model=bundle.digest,
         preprocessing=PREPROCESSING_VERSION,
         settings=_without_unused(

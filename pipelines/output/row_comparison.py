@@ -15,7 +15,6 @@ from digitmill.records import encode_records, parse_example, read_records
 from digitmill.reports.csv_table import encode_csv, read_csv
 from digitmill.storage.names import folder_of
 from pipelines.listing.relative_names import RelativeNames
-from pipelines.report.scoring_report import failure_rows
 from pipelines.rows.row_columns import SLICE_ROWS, Columns, cells_of, definitions_of
 from pipelines.rows.row_encoding import csv_lines
 from pipelines.rows.row_reading import Piece, decode_rows, exact_part, pieces_of, read_rows
@@ -287,7 +286,7 @@ class FailureRows:
 
     def add(self, failures: Iterable[failure.Failure]) -> None:
         """Add the failures of a statistics record, in any order."""
-        for row in failure_rows(failures, self._names):
+        for row in self._names.failure_rows(failures):
             self._difference += _digest(row)
 
     def add_table(self, name: str, data: bytes) -> None:

@@ -18,10 +18,10 @@ from digitmill.reports.csv_table import encode_csv
 from digitmill.storage import ImageReader, OutputFolder, Selection, Survey, open_folder
 from digitmill.storage.interface import Hold
 from digitmill.storage.listed_image import ListedImage
-from digitmill.storage.names import place_from_anywhere, printable
+from digitmill.storage.names import printable
 from pipelines.listing.frozen_listing import FrozenItem
 from pipelines.listing.input_listing import check_output_outside_inputs, list_images
-from pipelines.listing.relative_names import RelativeNames
+from pipelines.listing.relative_names import RelativeNames, recorded_inputs
 from pipelines.listing.true_labels import attach_labels
 from pipelines.listing.work_item import WorkItem
 from pipelines.output.output_run import has_begun
@@ -229,9 +229,7 @@ def _run_pipeline(items: Sequence[WorkItem], *, output: OutputFolder, options: P
 
 def _write_failures(output: OutputFolder, failures: Sequence[Failure], inputs: Sequence[str]) -> Part:
     header = tuple(described.name for described in failure.COLUMNS)
-    names = RelativeNames(tuple(printable(place_from_anywhere(given)) for given in inputs))
-    paths = names.paths([failed.image for failed in failures])
-    data = encode_csv([header, *(failed.row(path) for failed, path in zip(failures, paths, strict=True))])
+    data = encode_csv([header, *RelativeNames(recorded_inputs(inputs)).failure_rows(failures)])
     output.replace(FAILURES, data)
     return Part.of(FAILURES, data, rows=len(failures))
 

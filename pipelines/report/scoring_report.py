@@ -23,7 +23,6 @@ from pipelines.statistics.item_statistics import RunStatistics
 from pipelines.statistics.tallies import Tally
 from schemas import failure, prediction
 from schemas.checks.audit import Audit
-from schemas.failure import Failure
 from schemas.layout import (
     AUDIT,
     DISTRIBUTIONS,
@@ -250,7 +249,7 @@ def _tables(
 def _failure_tables(statistics: RunStatistics, names: RelativeNames) -> Iterator[ReportFile]:
     """Yield one or more files of failures, each with a bounded number of rows."""
     header = [column.name for column in failure.COLUMNS]
-    rest = failure_rows(statistics.failures, names)
+    rest = names.failure_rows(statistics.failures)
     files = -(-len(statistics.failures) // failure.ROWS_OF_A_FILE)
     for number in range(max(1, files)):
         yield _table(failure_table(number), header, itertools.islice(rest, failure.ROWS_OF_A_FILE))
@@ -288,14 +287,6 @@ def summary_rows(folders: FolderSurvey, *, failed: int) -> Iterable[Row]:
             yield ("folder_digit", tally.folder, tally.digit, *_counts(tally))
     for tally in folders.others.tallies if folders.others else ():
         yield ("other_folders_digit", "", tally.digit, *_counts(tally))
-
-
-def failure_rows(failures: Iterable[Failure], names: RelativeNames) -> Iterator[Row]:
-    """Yield the rows of `failures.csv` and its further files, with `schemas.failure.COLUMNS`."""
-    rest = iter(failures)
-    while some := list(itertools.islice(rest, _SLICE_ROWS)):
-        paths = names.paths([each.image for each in some])
-        yield from (each.row(path) for each, path in zip(some, paths, strict=True))
 
 
 def _counts(tally: Tally, *, failed: int | str = "") -> Row:

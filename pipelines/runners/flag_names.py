@@ -31,13 +31,13 @@ def check_flag_names(flags: Sequence[str]) -> None:
         return
     if not flags[0].startswith("-"):
         raise unexpected(flags[0], ())
-    known = names_in_beam()
+    known, own = names_in_beam(), flags_of_verb()
     for word in flags:
         name = word.partition("=")[0]
         if word.startswith("--") and name not in known:
             raise unexpected(word, sorted(known))
         # Dataflow has --label, too: elsewhere it is a slip that would score without labels.
-        if f"{name}s" in flags_of_verb() and not any("Dataflow" in flag for flag in flags):
+        if f"{name}s" in own and not any("Dataflow" in flag for flag in flags):
             raise unexpected(word, ())
 
 

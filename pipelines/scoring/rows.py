@@ -9,17 +9,16 @@ import numpy as np
 
 from digitmill.storage import OutputFolder
 from pipelines.listing.relative_names import RelativeNames
-from pipelines.rows.row_columns import Columns, values_of
+from pipelines.rows.row_columns import PROBABILITIES, Columns, values_of
 from pipelines.rows.row_encoding import encode_rows
 from pipelines.scoring.scored_batch import ScoredBatch, summarize
 from pipelines.statistics.item_statistics import ItemStatistics
 from schemas import prediction
 from schemas.layout import DEFAULT_FORMATS, PREDICTIONS, Compression, Format
 from schemas.manifest import Part
-from schemas.prediction import PROBABILITY_COLUMNS, Decision, Prediction, Reason
+from schemas.prediction import Decision, Prediction, Reason
 
 _DECISIONS: Final = (Decision.REVIEW.value, Decision.ACCEPT.value)
-_PROBABILITIES: Final = [*enumerate(column.name for column in PROBABILITY_COLUMNS)]
 _REASONS: Final = (None, Reason.NOT_A_DIGIT.value)
 
 
@@ -35,7 +34,8 @@ def prediction_columns(
         extra: names of further columns: probabilities, and columns of the input list.
         names: names of the images relative to the run's inputs; full names by default.
     """
-    probabilities = {name: scored.probabilities[:, digit] for digit, name in _PROBABILITIES if name in extra}
+    wanted = not PROBABILITIES.keys().isdisjoint(extra)
+    probabilities = dict(zip(PROBABILITIES, scored.probabilities.T, strict=True)) if wanted else {}
     carry = [name for name in extra if name not in probabilities]
     carried = [json.loads(image.carried or "{}") for image in scored.images] if carry else []
     images = [image.uri for image in scored.images]
@@ -83,8 +83,9 @@ def write_parts(
         names: names of the images relative to the run's inputs.
         audit: size of the audit sample.
     """
-    columns = prediction_columns(scored, extra, names) if scored.images else {}
-    files = encode_rows(columns, compression, formats) if columns else {}
+    files = {}
+    if scored.images:
+        files = encode_rows(prediction_columns(scored, extra, names), compression, formats)
     content = hashlib.sha256(b"".join(files.values())).hexdigest()[:16]
     named = {
         f"{PREDICTIONS}/part-{order or piece}-{content}.{suffix}": data for suffix, data in files.items()

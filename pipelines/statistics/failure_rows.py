@@ -31,7 +31,7 @@ def is_failure_file(name: str) -> bool:
 
 def failure_file(piece: str, failures: Sequence[Failure]) -> tuple[Part, bytes]:
     """Return part and content of the file for the failures of a piece of a work item."""
-    lines = (json.dumps([each.image, each.generation, each.code, each.detail]) for each in failures)
+    lines = (json.dumps(each.fields()) for each in failures)
     data = gzip.compress("".join(f"{line}\n" for line in lines).encode(), 1, mtime=0)
     whole = Part.of(f"{_PREFIX}{piece}.json.gz", data, rows=len(failures))
     return Part.of(f"{_PREFIX}{piece}-{whole.sha256[:8]}.json.gz", data, rows=whole.rows), data

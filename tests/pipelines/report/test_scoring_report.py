@@ -15,7 +15,6 @@ from pipelines.report.scoring_report import (
     Baselines,
     RunReport,
     distributions_of,
-    failure_rows,
     summary_rows,
 )
 from pipelines.statistics.agreement import Agreement
@@ -62,7 +61,7 @@ def test_failures_are_rows_of_their_schema(
     )
     report = frictionless.Resource(path="failures.csv", schema=schema).validate()
     assert report.valid, report.flatten(["message"])
-    assert len(list(failure_rows(statistics.failures, RelativeNames()))) == report.tasks[0].stats["rows"] == 2
+    assert len(list(RelativeNames().failure_rows(statistics.failures))) == report.tasks[0].stats["rows"] == 2
 
 
 def test_every_report_is_a_part_with_its_rows(
