@@ -118,7 +118,7 @@ class Manifest(VersionedRecord, what="a manifest", format=FORMAT):
     Attributes:
         status: complete, or over_budget when more images failed than the run allows.
         counts: number of images by outcome; they reconcile.
-        failures: number of failed images for every code.
+        failures: number of failed images per failure code.
         labeled: number of scored images whose label is known.
         right: number of labeled images with the right digit.
         accepted: number of scored images at or above the accept threshold.

@@ -56,7 +56,7 @@ class PackManifest(VersionedRecord, what=f"a manifest of {_KIND}", kind=_KIND, f
         packed: records in the shards.
         failed: images that could not be read.
         labeled: records with a label.
-        failures: number of failed images for every failure code.
+        failures: number of failed images per failure code.
         options: options that change what is written.
         versions: version of each library used.
         times: start and end (UTC, ISO 8601) and the pipeline's seconds.

@@ -36,7 +36,7 @@ def commands(text: str) -> Iterator[list[str]]:
 
 
 def sessions(text: str) -> Iterator[tuple[list[str], list[str]]]:
-    """The commands of a console block, each with the lines that it is said to print."""
+    """The commands of a console block, each with the output that the page shows."""
     for part in re.split(r"^\$ ", text.replace("\\\n", " "), flags=re.MULTILINE)[1:]:
         command, *printed = part.splitlines()
         for arguments in commands(command):

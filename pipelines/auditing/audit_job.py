@@ -81,7 +81,7 @@ def run(options: AuditOptions) -> AuditSummary:
     """Audit the runs, and write each one's audit into its folder.
 
     Raises:
-        UserError: when a run is not finished or has no audit sample, or when no image of a sample is labeled.
+        UserError: when a run is unfinished or has no audit sample, or when a sample has no labels.
     """
     labels = LabelsFile(options.labels, unreadable=True)
     audits = {place: _audit(place, labels) for place in options.runs}

@@ -1,7 +1,7 @@
 """Audits of the accepted images of earlier runs, and the copies that runs keep of them.
 
 A run is audited after it has finished. Later runs keep a copy of its audit with their reports, so that the
-error rate over all runs remains when a run is deleted.
+overall error rate still includes a run after it is deleted.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

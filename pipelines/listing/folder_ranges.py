@@ -95,7 +95,7 @@ class FolderSplitter:
     def _split_once(
         self, keys: KeyRange, part: FolderPart, *, num_ranges: int, least: int
     ) -> tuple[list[Part], list[Part]]:
-        """Return the ranges that are final, and the folder ranges worth splitting further."""
+        """Return the final ranges, and the folder ranges to split further."""
         found = sorted(set(self.folders_in(part.folder)) - {*part.apart})
         begun = [name for name in found if name < keys.start < prefix_end(name)]
         inside = [name for name in found if name in keys]

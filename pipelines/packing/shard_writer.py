@@ -136,7 +136,7 @@ def read_packed(item: WorkItem, output: OutputFolder) -> PackedItem:
     """Read the record of a work item and check that it accounts for every image.
 
     Raises:
-        UnreconciledError: when the record is missing or does not account for every image.
+        UnreconciledError: when the record is missing or lacks an image.
     """
     name = statistics_name(item.digest)
     try:

@@ -1,4 +1,4 @@
-"""Mergeable statistics of a work item, from which a run is reconciled and reported without its rows."""
+"""Mergeable statistics of a work item: reconciliation and reports read them instead of the rows."""
 
 import dataclasses
 import functools

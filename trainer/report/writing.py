@@ -60,7 +60,7 @@ def compare(places: Sequence[str], *, to: str | None = None) -> str:
     """Write the comparison of several runs with the first one and return the location of its page.
 
     Raises:
-        UserError: if there are too few or too many runs, a run is not finished, or `to` is a run folder.
+        UserError: for too few or too many runs, an unfinished run, or a run folder as `to`.
     """
     if not 2 <= len(places) <= MAX_RUNS:
         raise UserError(

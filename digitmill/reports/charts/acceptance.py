@@ -175,7 +175,7 @@ def _coverage_canvas(shown: Sequence[Accepting], *, measured: bool) -> Canvas:
 
 
 def thresholds_to_show(points: Sequence[Accepting], *, accept: float) -> list[Accepting]:
-    """Return the points that are worth choosing from.
+    """Return the points to offer as thresholds.
 
     Keeps only one threshold that accepts all images. Drops thresholds that accept less than half of the
     images or, if the current threshold is that strict, less than 90 % of what it accepts: the curve would be

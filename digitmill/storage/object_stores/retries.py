@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 class TransientError(Exception):
-    """A failed request that is worth retrying: the store is busy or the connection broke.
+    """Error of a request that should be retried: the store is busy, or the connection broke.
 
     Attributes:
         wait: seconds that the store asks to wait.
