@@ -45,7 +45,7 @@ class Effort:
 
 FULL: Final = Effort(
     (10_000, 60_000),
-    3,
+    5,
     5_000,
     {"large": 5_000, "stock": 1_000, "small": 100},
     {"dense-300-100": 30_000, "cnn": 6_000},
@@ -96,7 +96,8 @@ def main() -> None:
     if lacking and arguments.publish:
         sys.exit("cannot publish: some contenders are missing")
     workspace = Workspace(arguments.folder)
-    models = [workspace.trained(model) for model in MODELS]
+    models = [workspace.trained(model).with_engine() for model in MODELS]
+    described["engines"] = {model.recipe: model.engine for model in models}
     runs = []
     for run in measured(
         arguments.only or PARTS,

@@ -7,9 +7,13 @@ import json
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Self
 
-from schemas.model import bundle as names
+from digitmill.engines.bundle_loader import open_bundle
+from digitmill.engines.engine_timing import fastest
+
+SHIPPED: Final = "everyday-cnn-refined"
+"""The recipe of the model that comes with digitmill."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,21 +22,21 @@ class Model:
 
     Attributes:
         recipe: the recipe it is trained by.
-        engine: the engine that digitmill and the ceiling run; the others have its Keras model.
         bundle: its model bundle.
+        engine: the engine of the ceiling, which is the one that digitmill chooses here; the others have its
+            Keras model.
     """
 
     recipe: str
-    engine: str
     bundle: pathlib.Path = pathlib.Path()
+    engine: str = ""
 
-    @property
-    def file(self) -> str:
-        """The LiteRT model's name in the bundle."""
-        return {"litert": names.LITERT_MODEL, "litert_int8": names.LITERT_INT8_MODEL}[self.engine]
+    def with_engine(self) -> Self:
+        """Return the model with the engine that `--engine auto` finds fastest on this machine."""
+        return dataclasses.replace(self, engine=fastest(open_bundle(self.bundle)).engine.kind)
 
 
-MODELS: Final = (Model("dense-300-100", "litert"), Model("small-cnn", "litert_int8"))
+MODELS: Final = (Model("dense-300-100"), Model(SHIPPED))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Contender:
 def score(images: object, model: Model, output: pathlib.Path) -> Sequence[object]:
     """Return digitmill's own command."""
     files = ["--input", images, "--model", model.bundle, "--output", output]
-    return [sys.executable, "-m", "digitmill", "score", *files, "--engine", model.engine]
+    return [sys.executable, "-m", "digitmill", "score", *files]
 
 
 def job_seconds(_: str, output: pathlib.Path) -> float:
@@ -90,7 +94,7 @@ def script(module: str) -> Callable[[object, Model, pathlib.Path], Sequence[obje
 
 def ceiling(images: object, model: Model, output: pathlib.Path) -> Sequence[object]:
     """Return the command of the loop without Beam, with the engine that digitmill runs."""
-    return [*script("ceiling")(images, model, output), model.file]
+    return [*script("ceiling")(images, model, output), model.engine]
 
 
 def ceiling_on_two(images: object, model: Model, output: pathlib.Path) -> Sequence[object]:

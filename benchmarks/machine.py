@@ -59,10 +59,11 @@ def sentences(machine: dict[str, Any]) -> str:
     """Return the description in a few lines."""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     warning = f" The machine was busy (load {machine['load']}): measure again." if busy(machine) else ""
+    engines = "".join(f", {recipe} by {engine}" for recipe, engine in machine.get("engines", {}).items())
     return (
         f"Measured on {machine['date']} with {machine['digits']}: "
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
-        f"{machine['system']}, Python {machine['python']}.{warning}\n{versions}."
+        f"{machine['system']}, Python {machine['python']}.{warning}\n{versions}{engines}."
     )
 
 

@@ -1,24 +1,23 @@
 """Checks whether the value of a field is possible, and finds the likeliest possible one."""
 
+import importlib
 import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
-
-import stdnum.luhn
-import stdnum.verhoeff
-from stdnum.iso7064 import mod_97_10
 
 from schemas.errors import UserError
 
 Check = Callable[[str], object]
 """Whether a value of digits is possible."""
 
-_CHECKS: Final[dict[str, Check]] = {
-    "luhn": stdnum.luhn.is_valid,
-    "mod97": mod_97_10.is_valid,
-    "verhoeff": stdnum.verhoeff.is_valid,
+_CHECKS: Final = {
+    "luhn": "stdnum.luhn",
+    "mod97": "stdnum.iso7064.mod_97_10",
+    "verhoeff": "stdnum.verhoeff",
 }
+"""Modules whose `is_valid` checks; imported when a run names one."""
+
 _LONGEST: Final = 256
 """Digits of a field for which another value is looked for at most: the time grows with their square."""
 
@@ -50,7 +49,7 @@ def field_check(given: str) -> Check:
     if given not in _CHECKS:
         names = ", ".join(_CHECKS)
         raise UserError("unknown --field-check", value=given, hint=f"give one of {names}, or {_REGEX}PATTERN")
-    return _CHECKS[given]
+    return importlib.import_module(_CHECKS[given]).is_valid
 
 
 def joint_confidence(readings: Sequence[Reading]) -> float:

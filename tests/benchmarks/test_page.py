@@ -19,6 +19,7 @@ MACHINE = {
     "load": 0.1,
     "digits": "digits",
     "versions": {"keras": "3.15.1"},
+    "engines": {"dense-300-100": "litert"},
 }
 
 

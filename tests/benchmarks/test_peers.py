@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from benchmarks import scoring
-from benchmarks.contenders import ALL, CEILING, DIGITMILL, Contender, Model
+from benchmarks.contenders import ALL, CEILING, Contender, Model
 from benchmarks.workspace import Workspace
 
 IMAGES = 50
@@ -23,7 +23,7 @@ def right(workspace: Workspace, bundle_path: pathlib.Path) -> int:
 
 
 def _one(workspace: Workspace, bundle_path: pathlib.Path, contender: Contender) -> scoring.Run:
-    model = Model("dense-128", "litert", bundle_path)
+    model = Model("dense-128", bundle_path, "litert")
     return scoring.one(workspace, model, contender, section="scoring", images=IMAGES, turn=0)
 
 
@@ -51,10 +51,11 @@ def test_each_gives_the_same_answers(
 
 
 @pytest.mark.slow
-def test_eight_bits_are_scored_by_both_who_run_them(workspace: Workspace, bundle_path: pathlib.Path) -> None:
-    model = Model("dense-128", "litert_int8", bundle_path)
-    first, second = (
-        scoring.one(workspace, model, contender, section="scoring", images=IMAGES, turn=1).right
-        for contender in (CEILING, DIGITMILL)
-    )
-    assert first == second > IMAGES / 2
+@pytest.mark.parametrize("engine", ["litert_int8", "openvino", "openvino_int8"])
+def test_the_ceiling_runs_every_engine(
+    workspace: Workspace, bundle_path: pathlib.Path, right: int, engine: str
+) -> None:
+    model = Model("dense-128", bundle_path, engine)
+    run = scoring.one(workspace, model, CEILING, section="scoring", images=IMAGES, turn=1)
+    # Eight bits may decide a digit differently.
+    assert abs(run.right - right) <= 1

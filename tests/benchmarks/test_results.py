@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import results
+from benchmarks.contenders import SHIPPED
 from benchmarks.results import Results, Run
 from tests.benchmarks.runs import every_run, run
 
@@ -48,7 +49,7 @@ def test_memory_is_that_of_the_turns_in_which_it_was_sampled() -> None:
 
 def test_where_takes_every_condition() -> None:
     runs = every_run()
-    chosen = runs.where(section="scoring", contender="stock Beam", images=60_000, model="small-cnn")
+    chosen = runs.where(section="scoring", contender="stock Beam", images=60_000, model=SHIPPED)
     assert len(chosen) == 3
     assert {one.contender for one in chosen} == {"stock Beam"}
     assert not runs.where(section="scoring", cores=7)

@@ -11,7 +11,7 @@ from benchmarks.workspace import Workspace
 from digitmill.machine import cpu_count
 from tests.benchmarks.stand_ins import forgetful, local
 
-MODEL = Model("dense-300-100", "litert")
+MODEL = Model("dense-300-100")
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ def test_scoring_has_a_table_for_each_model_and_size() -> None:
     assert [table.title for table in made] == [
         "dense-300-100, 10,000 images, 2 cores",
         "dense-300-100, 60,000 images, 2 cores",
-        "small-cnn, 10,000 images, 2 cores",
-        "small-cnn, 60,000 images, 2 cores",
+        "everyday-cnn-refined, 10,000 images, 2 cores",
+        "everyday-cnn-refined, 60,000 images, 2 cores",
     ]
 
 

@@ -67,10 +67,10 @@ def test_a_model_is_trained_once(tmp_path: pathlib.Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(workspace, "train", train)
     here = Workspace(tmp_path)
     for _ in range(2):
-        assert here.trained(Model("small-cnn", "litert")).bundle == tmp_path / "model-small-cnn" / "bundle"
+        assert here.trained(Model("small-cnn")).bundle == tmp_path / "model-small-cnn" / "bundle"
     assert trained == ["small-cnn"]
     shutil.rmtree(tmp_path / "model-small-cnn" / "bundle")
-    here.trained(Model("small-cnn", "litert"))
+    here.trained(Model("small-cnn"))
     assert trained == ["small-cnn", "small-cnn"]
 
 

@@ -1,6 +1,11 @@
 import base64
+import errno
 import hashlib
+import os
+import pathlib
 import re
+import stat
+import tempfile
 
 import cv2
 import jinja2
@@ -61,3 +66,45 @@ def test_an_undefined_name_is_an_error() -> None:
 def test_pixels_are_inlined_losslessly(digits: np.ndarray) -> None:
     data = np.frombuffer(base64.b64decode(inline_png(digits[0])), np.uint8)
     np.testing.assert_array_equal(cv2.imdecode(data, cv2.IMREAD_UNCHANGED), digits[0])
+
+
+def _parts() -> str:
+    environment = html_page.environment("digitmill.reports")
+    return environment.get_template("parts.html").module.fact("a", "b")
+
+
+@pytest.fixture
+def temporary(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """The temporary folder of this process."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_a_template_is_compiled_once(temporary: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = _parts()
+    (cache,) = temporary.iterdir()
+    assert stat.S_IMODE(cache.stat().st_mode) == 0o700  # it holds code
+    monkeypatch.setattr(jinja2.Environment, "compile", None)
+    assert _parts() == first
+
+
+@pytest.mark.parametrize("damage", [b"", b"not compiled", "half"])
+def test_a_damaged_cache_is_written_anew(temporary: pathlib.Path, damage: bytes | str) -> None:
+    first = _parts()
+    for kept in temporary.glob("*/*.cache"):
+        kept.write_bytes(kept.read_bytes()[:100] if damage == "half" else damage)
+    assert _parts() == first
+
+
+def test_without_a_temporary_folder_of_its_own_nothing_is_kept(temporary: pathlib.Path) -> None:
+    (temporary / f"_jinja2-cache-{os.getuid()}").symlink_to("/nowhere")
+    assert "<b>" not in _parts()
+
+
+def test_on_a_full_disk_nothing_is_kept(temporary: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", full)
+    assert "b" in _parts()
+    assert not list(temporary.glob("*/*"))
