@@ -30,9 +30,8 @@ import cloup
 from cloup import OptionGroup
 
 from digitmill.commands import run_config
-from digitmill.commands.parameter_types import LOCAL, LocalPath, NameSet, Place, ValueChoice
+from digitmill.commands.parameter_types import LOCAL, LocalPath, NameSet, Place, ValueChoice, place_text
 from digitmill.extras import require
-from digitmill.storage.names import place_as_given, printable
 from schemas.errors import UserError
 
 _KEY: Final = "digitmill.parameter"
@@ -133,7 +132,7 @@ class Options:
         for field in _fields(type(self)):
             kind, value = _click_settings(field).get("type"), getattr(self, field.name)
             if isinstance(kind, Place) and isinstance(value, os.PathLike):
-                object.__setattr__(self, field.name, place_as_given(value))  # from Python, not a shell
+                object.__setattr__(self, field.name, place_text(value))  # from Python, not a shell
             if value is not None and isinstance(kind, _CHECKED):
                 _converted(field, kind, value)
         for _, place in self.places():
@@ -267,7 +266,7 @@ def _taken(field: dataclasses.Field, value: Any) -> Any:
         return None
     if typing.get_origin(_types(field)[0]) is tuple:
         several = (value,) if isinstance(value, str | os.PathLike) else value
-        return tuple(map(place_as_given, several) if isinstance(kind, Place) else several)
+        return tuple(map(place_text, several) if isinstance(kind, Place) else several)
     if _is_switch(field) and not isinstance(value, bool):
         raise UserError(f"invalid --{_key(field)}", value=value, hint="give True or False")
     return _converted(field, kind, value) if isinstance(kind, _CHECKED) else value
@@ -277,7 +276,7 @@ def _converted(field: dataclasses.Field, kind: click.ParamType, value: Any) -> A
     try:
         return kind.convert(value, None, None)
     except click.BadParameter as error:
-        shown = place_as_given(value) if isinstance(value, os.PathLike) else value
+        shown = place_text(value) if isinstance(value, os.PathLike) else value
         raise UserError(f"invalid --{_key(field)}", value=shown, hint=error.message) from error
 
 
@@ -288,6 +287,8 @@ def _parameter(field: dataclasses.Field) -> _Parameter:
 def _recordable(value: Any) -> str | int | float | bool | None:
     if value is None or isinstance(value, bool | int | float):
         return value
+    from digitmill.storage.names import printable  # not for --help
+
     return printable(" ".join(map(str, value)) if isinstance(value, tuple) else str(value))
 
 

@@ -22,31 +22,52 @@ _ROUNDS: Final = 3
 _SLOW: Final = 2
 """An engine that took this many times as long as the fastest one is not timed again."""
 
+_WORTH_SECONDS: Final = 4.0
+"""Processor time that the default engine needs for all images, from which on engines are compared.
+
+Comparing takes half a second, and so does the start of OpenVINO in each worker process, on two cores."""
+
 _MARGIN: Final = 0.85
 """An engine takes at most this share of the default's time to be preferred: noise must not choose."""
 
 
-def fastest(opened: Bundle, *, clock: Callable[[], float] = time.process_time) -> Bundle:
+def fastest(
+    opened: Bundle, *, images: int | None = None, clock: Callable[[], float] = time.process_time
+) -> Bundle:
     """Return a bundle with the engine that scores its golden batch fastest; takes about half a second.
 
     Ignores engines that cannot run here or predict the golden batch wrongly. GPU engines are not compared.
+
+    Args:
+        opened: the bundle, with its default engine.
+        images: number of images to score; for few images, the bundle is returned as it is. None for many.
+        clock: returns the processor time in seconds.
     """
     if opened.engine.kind not in CPU_KINDS:
         return opened
     engine, digits = loaded(opened)
+    batch = np.resize(digits, (BATCH, *digits.shape[1:]))
+    if images is not None and _seconds(engine, batch, clock) * images / BATCH < _WORTH_SECONDS:
+        return opened
     engines = {opened.engine.kind: engine}
     for kind in alternatives(opened.engine, opened.card):
         try:
             engines[kind], _ = loaded(_with_engine(opened, kind))
         except UserError:
             continue
-    took = _microseconds(engines, np.resize(digits, (BATCH, *digits.shape[1:])), clock)
+    took = _microseconds(engines, batch, clock)
     best = min(took, key=lambda kind: took[kind] / (1 if kind is opened.engine.kind else _MARGIN))
     return opened if best is opened.engine.kind else _with_engine(opened, best)
 
 
 def _with_engine(opened: Bundle, kind: EngineKind) -> Bundle:
     return dataclasses.replace(opened, engine=EngineChoice(kind, FASTEST))
+
+
+def _seconds(engine: Engine, digits: np.ndarray, clock: Callable[[], float]) -> float:
+    began = clock()
+    engine.probabilities(digits)
+    return clock() - began
 
 
 def _microseconds(
@@ -59,7 +80,5 @@ def _microseconds(
         for kind, engine in engines.items():
             if rounds[kind] and min(rounds[kind]) > _SLOW * shortest:
                 continue
-            began = clock()
-            engine.probabilities(digits)
-            rounds[kind].append(clock() - began)
+            rounds[kind].append(_seconds(engine, digits, clock))
     return {kind: min(times) / len(digits) * 1e6 for kind, times in rounds.items()}

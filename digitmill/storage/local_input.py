@@ -4,7 +4,7 @@ import errno
 import itertools
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Final
 
 from digitmill.storage.folder_walk import OF_THE_PROCESS, files_below, stat_image, walk
@@ -60,12 +60,13 @@ def stat_file(path: bytes) -> ListedImage:
     return stat_image(path, uri_of(path))
 
 
-def holds_more_than(folder: bytes, count: int) -> bool:
-    """Whether a folder holds more than `count` files at any depth, not following links.
+def count_files(folders: Iterable[bytes], most: int) -> int:
+    """Return the number of files in folders at any depth, not following links, counted up to `most`.
 
     Folders that cannot be listed count as empty.
     """
-    return next(itertools.islice(files_below(folder), count, None), None) is not None
+    files = itertools.chain.from_iterable(map(files_below, folders))
+    return sum(1 for _ in itertools.islice(files, most))
 
 
 def open_regular_file(path: str | os.PathLike[str], *, flags: int = 0) -> BinaryIO:

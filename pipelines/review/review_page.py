@@ -17,7 +17,6 @@ from pipelines.history.past_runs import PastRun
 from pipelines.review.review_fields import ReviewField
 from pipelines.review.review_images import Picture, make_sprite
 from pipelines.review.review_rows import ReviewRow
-from pipelines.statistics.audit_sample import audit_rank
 from schemas import labels
 from schemas.failure import FailureCode, ImageError
 from schemas.prediction import NO_LABEL, Reason
@@ -27,6 +26,9 @@ COLUMNS: Final = 100
 
 PER_SPRITE: Final = 5_000
 """Digits per sprite: 2,800 x 1,400 pixels, below every browser's limit."""
+
+_BLIND_KEY: Final = b"digitmill review"
+"""Key of the hashes that order a blind page. By those that draw the audit sample, it would come first."""
 
 _TRAINABLE: Final = ("file://", "gs://", "s3://", "az://")
 """Schemes of images whose labels need no pixels, except members of archives."""
@@ -85,13 +87,17 @@ def _ordered(
 ) -> list[tuple[int, Picture]]:
     """Return row indices and pictures in the order of the page."""
     if blind:
-        return sorted(pictures.items(), key=lambda item: (audit_rank(rows[item[0]].uri), item[0]))
+        return sorted(pictures.items(), key=lambda item: (_blind_rank(rows[item[0]].uri), item[0]))
     numbers = {row.uri: number for number, row in enumerate(rows)}
     keys: dict[int, tuple[int, int]] = {}
     for field in fields:
         inside = [numbers[image] for image in field.images if image in numbers]
         keys |= {number: (min(inside), place) for place, number in enumerate(inside)}
     return sorted(pictures.items(), key=lambda item: keys.get(item[0], (item[0], 0)))
+
+
+def _blind_rank(uri: str) -> bytes:
+    return hashlib.blake2b(uri.encode(errors="surrogatepass"), digest_size=8, key=_BLIND_KEY).digest()
 
 
 def _data(

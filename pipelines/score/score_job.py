@@ -103,8 +103,8 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer
     """Score the inputs and write predictions, reports and, last, the manifest.
 
     The caller may pass worker processes that it started for many images, and closes the pool afterwards. In
-    this case, the run measures which engine is fastest on this machine. The caller must load the `signer`
-    before it starts the processes, so that they do not inherit its pass phrase.
+    this case, the run measures which engine is fastest on this machine, if that is worth it. The caller must
+    load the `signer` before it starts the processes, so that they do not inherit its pass phrase.
 
     Raises:
         UserError: when an option cannot be used; nothing is written then.
@@ -124,7 +124,9 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer
     output = open_folder(options.output, retry_seconds=options.retry_deadline)
     begun = output_run.read_state(output, resume=options.resume).plan
     check_output_outside_inputs(options.inputs, output.place)
-    bundle, challenger = model_place.open_bundles(options, begun=begun, compare=pool is not None)
+    bundle, challenger = model_place.open_bundles(
+        options, begun=begun, compare=pool is not None, images=pool and pool.images
+    )
     with (
         resumable(options.command(resume=True)),
         output.hold() as hold,

@@ -12,14 +12,19 @@ from schemas.run_plan import RunPlan
 
 
 def open_bundles(
-    options: ScoreOptions, *, begun: RunPlan | None = None, compare: bool = False
+    options: ScoreOptions,
+    *,
+    begun: RunPlan | None = None,
+    compare: bool = False,
+    images: int | None = None,
 ) -> tuple[Bundle, Bundle | None]:
     """Open and check the bundles of a run's model and of its challenger, if there is one.
 
     Args:
         options: the run's options.
         begun: the plan of a resumed run; it keeps its engine, so that its output is the same to the byte.
-        compare: whether `auto` measures the engines and takes the fastest, which takes half a second.
+        compare: whether `auto` measures the engines and takes the fastest.
+        images: estimate of the images to score, for which it may not be worth it; None for many.
 
     Raises:
         UserError: when a bundle is missing, damaged, or has no model for the engine.
@@ -29,7 +34,7 @@ def open_bundles(
         return open_bundle(options.model, options.engine), challenger
     opened = open_bundle(options.model)
     if begun is None:
-        return fastest(opened) if compare else opened, challenger
+        return fastest(opened, images=images) if compare else opened, challenger
     kept = begun.settings.get("engine")
     if kept in CPU_KINDS and kept != opened.engine.kind:
         other = open_bundle(options.model, str(kept))

@@ -55,6 +55,12 @@ def test_a_default_that_is_fastest_keeps_its_reason(opened: Bundle) -> None:
     assert fastest(opened, clock=clock(1, 2, 3)) is opened
 
 
+@pytest.mark.parametrize(("images", "chosen"), [(9_000, "litert_int8"), (60_000, "openvino_int8")])
+def test_engines_are_compared_if_there_is_enough_to_save(opened: Bundle, images: int, chosen: str) -> None:
+    # 100 us an image: 0.9 s and 6 s. The default is timed twice, once for that.
+    assert fastest(opened, images=images, clock=clock(25.6, 25.6, 10, 30, 25.6)).engine.kind == chosen
+
+
 def test_an_engine_that_is_far_behind_is_timed_once(opened: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     times, taken = iter([0, 256, 0, 10, 0, 30, 0, 9, 0, 9]), []
 

@@ -171,25 +171,21 @@ def test_a_folder_that_vanishes_while_it_is_listed_is_named(tmp_path: pathlib.Pa
         list(listing)
 
 
-def test_more_files_than_so_many_are_soon_seen(tmp_path: pathlib.Path) -> None:
+def test_files_are_counted_up_to_a_bound(tmp_path: pathlib.Path) -> None:
     for number in range(6):
         (tmp_path / str(number % 2)).mkdir(exist_ok=True)
         (tmp_path / str(number % 2) / str(number)).write_bytes(b"")
     (tmp_path / "loop").symlink_to(tmp_path)
     folder = os.fsencode(tmp_path)
-    assert [local_input.holds_more_than(folder, count) for count in (0, 6, 7, 8)] == [
-        True,
-        True,
-        False,
-        False,
-    ]
+    assert [local_input.count_files([folder], most) for most in (0, 6, 7, 8)] == [0, 6, 7, 7]
+    assert local_input.count_files([folder, folder], 9) == 9
 
 
 def test_what_is_no_folder_or_cannot_be_seen_holds_nothing(
     file: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     for path in (file, tmp_path / "nowhere", tmp_path / "*.png"):
-        assert not local_input.holds_more_than(os.fsencode(path), 0)
+        assert local_input.count_files([os.fsencode(path)], 1) == 0
 
 
 def test_names_that_need_quoting_are_listed_under_the_uris_of_their_paths(tmp_path: pathlib.Path) -> None:

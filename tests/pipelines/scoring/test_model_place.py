@@ -30,7 +30,7 @@ def begun(engine: str) -> RunPlan:
 
 
 def test_a_resumed_run_keeps_its_engine(bundle_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_place, "fastest", lambda bundle: pytest.fail("it was chosen before"))
+    monkeypatch.setattr(model_place, "fastest", lambda bundle, **_: pytest.fail("it was chosen before"))
     options = ScoreOptions(inputs=("in",), output="out", model=str(bundle_path))
     default = open_bundle(bundle_path).engine
     for kind in ("litert", "litert_int8", "openvino"):
@@ -42,7 +42,7 @@ def test_a_resumed_run_keeps_its_engine(bundle_path: pathlib.Path, monkeypatch: 
 def test_what_is_asked_for_is_neither_compared_nor_kept(
     bundle_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_place, "fastest", lambda bundle: pytest.fail("it was asked for"))
+    monkeypatch.setattr(model_place, "fastest", lambda bundle, **_: pytest.fail("it was asked for"))
     options = ScoreOptions(inputs=("in",), output="out", model=str(bundle_path), engine="litert")
     assert open_bundles(options, begun=begun("openvino"), compare=True)[0].engine.kind == "litert"
 
@@ -51,11 +51,11 @@ def test_what_is_asked_for_is_neither_compared_nor_kept(
 def test_auto_compares_where_it_pays(
     bundle_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, compare: bool
 ) -> None:
-    compared: list[Bundle] = []
-    monkeypatch.setattr(model_place, "fastest", lambda bundle: compared.append(bundle) or bundle)
+    compared: list[int | None] = []
+    monkeypatch.setattr(model_place, "fastest", lambda bundle, images: compared.append(images) or bundle)
     options = ScoreOptions(inputs=("in",), output="out", model=str(bundle_path))
-    open_bundles(options, compare=compare)
-    assert len(compared) == compare
+    open_bundles(options, compare=compare, images=9_000)
+    assert compared == ([9_000] if compare else [])
 
 
 @pytest.mark.parametrize("kind", [str, pathlib.Path])

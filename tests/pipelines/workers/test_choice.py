@@ -100,7 +100,17 @@ def test_many_local_files_start_processes_early_and_end_them(asked: Callable, ca
     with early_pool(asked()) as pool:
         assert pool is not None
         assert calls == ["start 4"]
+        assert pool.images == MANY + 1
     assert calls == ["start 4", "close"]
+
+
+def test_images_are_counted_up_to_many(
+    asked: Callable, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "MANY_IMAGES", MANY)
+    with early_pool(asked()) as pool:
+        assert pool is not None
+        assert pool.images is None
 
 
 def test_early_processes_end_when_the_run_fails(asked: Callable, calls: list[str]) -> None:
