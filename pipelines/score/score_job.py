@@ -124,8 +124,9 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer
     output = open_folder(options.output, retry_seconds=options.retry_deadline)
     begun = output_run.read_state(output, resume=options.resume).plan
     check_output_outside_inputs(options.inputs, output.place)
+    images = None if pool is None else pool.images
     bundle, challenger = model_place.open_bundles(
-        options, begun=begun, compare=pool is not None, images=pool and pool.images
+        options, begun=begun, compare=pool is not None, images=images
     )
     with (
         resumable(options.command(resume=True)),
