@@ -7,8 +7,27 @@ from schemas.checks.audit import Audit, Verdict
 from schemas.model.trust import DELTA
 
 
-def judge_audit(*, run: str, target: float | None, labeled: int, wrong: int, **counts: int) -> Audit:
-    """Return the audit of a run from its numbers of labeled and wrong images; `counts` are other fields."""
+def judge_audit(
+    *,
+    run: str,
+    target: float | None,
+    labeled: int,
+    wrong: int,
+    promise: str = "",
+    looks: int = 1,
+    **counts: int,
+) -> Audit:
+    """Return the audit of a run from its numbers of labeled and wrong images.
+
+    Args:
+        run: SHA-256 of the run's manifest.
+        target: see `Audit`.
+        labeled: see `Audit`.
+        wrong: see `Audit`.
+        promise: see `Audit`.
+        looks: number of runs judged together: so many chances to find one promise broken by accident.
+        counts: the other fields.
+    """
     interval = exact_interval(wrong, labeled, 0.05)
     return Audit(
         run=run,
@@ -17,13 +36,14 @@ def judge_audit(*, run: str, target: float | None, labeled: int, wrong: int, **c
         error_rate=wrong / labeled if labeled else None,
         interval_95=interval,
         target=target,
-        verdict=_verdict(target, exact_interval(wrong, labeled, 2 * DELTA)),
+        verdict=_verdict(target, exact_interval(wrong, labeled, 2 * DELTA / looks)),
+        promise=promise,
         **counts,
     )
 
 
 def sum_audits(audits: Sequence[Audit]) -> Audit:
-    """Return the combined audit of all images accepted by at least one run.
+    """Return the combined audit of runs that accepted different images.
 
     Each run's error rate is weighted by its number of accepted images, because runs of different sizes have
     samples of the same size. The interval allows that images accepted by runs without labels are all right
@@ -42,15 +62,16 @@ def sum_audits(audits: Sequence[Audit]) -> Audit:
         low, high = weighted_interval(rate, max(weights), delta) if weights else (0.0, 0.0)
         return low, min(1.0, high + unknown)
 
-    targets = {each.target for each in audits}
-    target = targets.pop() if len(targets) == 1 else None
+    promises = {(each.target, each.promise) for each in audits}
+    target, promise = promises.pop() if len(promises) == 1 else (None, "")
     names = ("accepted", "sampled", "labeled", "wrong", "not_digits")
     return Audit(
         run="",
-        error_rate=rate if len(known) == len(audits) else None,
+        error_rate=rate if all(each.labeled or not each.accepted for each in audits) else None,
         interval_95=interval(0.05),
         target=target,
         verdict=_verdict(target, interval(2 * DELTA)),
+        promise=promise,
         **{name: sum(getattr(each, name) for each in audits) for name in names},
     )
 

@@ -1,4 +1,4 @@
-"""Exact bounds of an error rate, after Clopper and Pearson.
+"""Exact bounds of an error rate, after Clopper and Pearson, and the exact sign test.
 
 C. J. Clopper and E. S. Pearson, "The use of confidence or fiducial limits illustrated in the case of the
 binomial", Biometrika 26, 1934. For a sample without replacement, such as an audit, they are conservative.
@@ -49,6 +49,12 @@ def weighted_interval(rate: float, heaviest: float, delta: float) -> tuple[float
     least = count * 1e-12
     low = brentq(excess, least, count) if count and excess(least) > 0 else 0.0
     return low * heaviest, min(1.0, brentq(excess, count or 1e-12, highest) * heaviest)
+
+
+def sign_test(first: int, second: int) -> float:
+    """Return the two-sided p-value of a count of images on two equally probable sides; 1 without images."""
+    decided = first + second
+    return min(1.0, 2 * float(bdtr(min(first, second), decided, 0.5))) if decided else 1.0
 
 
 def images_needed(wrong: int, rate: float, delta: float) -> int:

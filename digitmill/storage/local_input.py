@@ -9,7 +9,7 @@ from typing import BinaryIO, Final
 
 from digitmill.storage.folder_walk import OF_THE_PROCESS, files_below, stat_image, walk
 from digitmill.storage.listed_image import ListedImage, bounded_generation
-from digitmill.storage.names import path_hint, path_of, real_root, uri_of
+from digitmill.storage.names import may_hold_several, path_hint, path_of, real_root, uri_of
 from digitmill.storage.patterns import EVERYTHING, PathPattern
 from digitmill.storage.survey import Survey
 from schemas.errors import StorageError, UserError
@@ -67,6 +67,19 @@ def count_files(folders: Iterable[bytes], most: int) -> int:
     """
     files = itertools.chain.from_iterable(map(files_below, folders))
     return sum(1 for _ in itertools.islice(files, most))
+
+
+def count_images(folders: Iterable[bytes], most: int) -> int | None:
+    """Return the number of images in folders, as `count_files` finds them.
+
+    None if there are `most` or more, or if a file may hold several images or stand for a folder.
+    """
+    count = 0
+    for entry in itertools.chain.from_iterable(map(files_below, folders)):
+        count += 1
+        if count == most or entry.is_symlink() or may_hold_several(os.fsdecode(entry.name)):
+            return None
+    return count
 
 
 def open_regular_file(path: str | os.PathLike[str], *, flags: int = 0) -> BinaryIO:

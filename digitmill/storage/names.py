@@ -219,10 +219,17 @@ def _names_in(folder: str) -> list[str]:
 
 _ARCHIVE_SUFFIXES: Final = (".zip", ".tar", ".tar.gz", ".tgz", ".tfrecord", ".tfrecords", ".tfrecord.gz")
 
+_PAGED_SUFFIXES: Final = (".tif", ".tiff", ".pdf")
+
 
 def may_be_archive(uri: str) -> bool:
     """Whether a file may be an archive, by its name; its content decides later."""
     return uri.lower().endswith(_ARCHIVE_SUFFIXES)
+
+
+def may_hold_several(uri: str) -> bool:
+    """Whether a file may be an archive or have several pages, by its name."""
+    return uri.lower().endswith((*_ARCHIVE_SUFFIXES, *_PAGED_SUFFIXES))
 
 
 def page_uri(file: str, page: int) -> str:

@@ -1,7 +1,8 @@
 """The job of `digitmill audit`: compares the sample of accepted images with people's labels."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from digitmill.confidence.audits import judge_audit, sum_audits
 from digitmill.confidence.exact_bounds import images_needed
@@ -9,7 +10,7 @@ from digitmill.reports.csv_table import read_csv
 from digitmill.storage import OutputFolder, open_folder
 from digitmill.storage.names import printable, split_page, uri_in
 from pipelines.auditing.audit_options import AuditOptions
-from pipelines.history.past_runs import PastRun, open_finished_run
+from pipelines.history.past_runs import SEVERAL_THRESHOLDS, PastRun, open_finished_run
 from pipelines.listing.true_labels import LabelsFile
 from pipelines.report.rebuilding import find_card
 from pipelines.report.running_audit import VERDICTS
@@ -20,6 +21,9 @@ from schemas.errors import ExitCode, UserError, counted
 from schemas.layout import AUDIT
 from schemas.model.accuracy import percent
 from schemas.model.trust import DELTA
+
+
+_HINT: Final = "name the output of `digitmill score --audit`"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,9 +88,14 @@ def run(options: AuditOptions) -> AuditSummary:
         UserError: when a run is unfinished or has no audit sample, or when a sample has no labels.
     """
     labels = LabelsFile(options.labels, unreadable=True)
-    audits = {place: _audit(place, labels) for place in options.runs}
-    if len({each.run for each in audits.values()}) < len(options.runs):
+    runs = {place: open_finished_run(place, hint=_HINT) for place in options.runs}
+    if len({run.digest for run in runs.values()}) < len(options.runs):
         raise UserError("a run is named twice", value=", ".join(options.runs), hint="name each run once")
+    samples = {place: _drawn(open_folder(place)) for place in runs}
+    _refuse_shared_images(samples)
+    audits = {
+        place: _audit(run, samples[place], labels, looks=len(runs)) for place, run in runs.items()
+    }
     found = AuditSummary({printable(place.rstrip("/")): each for place, each in audits.items()})
     if not found.total.labeled:
         raise UserError(
@@ -99,18 +108,33 @@ def run(options: AuditOptions) -> AuditSummary:
     return found
 
 
-def _audit(place: str, labels: LabelsFile) -> Audit:
-    past = open_finished_run(place, hint="name the output of `digitmill score --audit`")
-    output = open_folder(place)
-    drawn = _drawn(output)
+def _refuse_shared_images(samples: Mapping[str, Sequence[Sequence[str]]]) -> None:
+    """Raise UserError if two runs drew the same image: its label would count twice."""
+    first: dict[tuple[str, str], str] = {}
+    for place, drawn in samples.items():
+        for uri, generation, *_ in drawn:
+            other = first.setdefault((uri, generation), place)
+            if other != place:
+                raise UserError(
+                    "two runs drew the same image, so they are no independent audits",
+                    value=f"{uri} in {other} and {place}",
+                    hint="audit them one by one; runs with --since score each image once",
+                )
+
+
+def _audit(past: PastRun, drawn: Sequence[Sequence[str]], labels: LabelsFile, *, looks: int) -> Audit:
     found = [
         (int(digit), label)
         for uri, generation, digit, _ in drawn
         if (label := _label(uri, int(generation), labels)) is not None
     ]
+    target = _target(past, open_folder(past.place))
+    model, threshold = past.manifest.model.get("digest", ""), past.manifest.accept_threshold
     return judge_audit(
         run=past.digest,
-        target=_target(past, output),
+        target=target,
+        promise="" if target is None else f"{model} from {threshold!r}",
+        looks=looks,
         accepted=past.manifest.accepted,
         sampled=len(drawn),
         labeled=len(found),
@@ -140,7 +164,9 @@ def _label(uri: str, generation: int, labels: LabelsFile) -> int | None:
 
 
 def _target(past: PastRun, output: OutputFolder) -> float | None:
-    """Return what the run's model promises of the threshold that the run had."""
+    """Return what the run's model promises of the threshold that the run had; None if it had several."""
+    if past.plan.settings.get(SEVERAL_THRESHOLDS):
+        return None
     card = find_card(output, past.manifest)
     promise = card.guarantee if card else None
     # A stricter threshold may accept what is worse: a promise is about one threshold.

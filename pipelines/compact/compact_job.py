@@ -24,6 +24,7 @@ from pipelines.history.past_audits import audits_of
 from pipelines.history.past_runs import (
     MERGED,
     NEWEST,
+    SEVERAL_THRESHOLDS,
     PastRun,
     find_runs,
     pages_of,
@@ -48,6 +49,7 @@ from pipelines.runners.beam_options import job_options, runs_once_in_process
 from pipelines.runners.interruption import resumable
 from pipelines.runners.runner_state import runner_state
 from pipelines.score_options import carried_names, extra_columns
+from pipelines.statistics.audit_sample import AuditDraw
 from schemas import run_plan
 from schemas.errors import UserError
 from schemas.layout import Compression, Format, is_listed, merged_listing
@@ -68,7 +70,7 @@ class MergeTask:
         columns: names of the carried columns of each run, by run number.
         extra: names of the rows' optional columns.
         names: names of the images relative to the inputs of all runs.
-        audit: size of the audit sample; None for no sample.
+        audit: how the audit sample is drawn; None for no sample.
     """
 
     output: str
@@ -80,7 +82,7 @@ class MergeTask:
     columns: tuple[tuple[str, ...], ...] = ()
     extra: tuple[str, ...] = ()
     names: RelativeNames = RelativeNames()  # noqa: RUF009 - frozen
-    audit: int | None = None
+    audit: AuditDraw | None = None
 
 
 def run(options: CompactOptions) -> Summary:
@@ -201,6 +203,8 @@ def _optional(runs: Sequence[PastRun]) -> Mapping[str, str | int | bool]:
         LIST_FIELDS: any(run.plan.settings.get(LIST_FIELDS) for run in runs),
         LIST_FOLDERS: json.dumps(sorted(lists), ensure_ascii=False) if lists else "",
         "audit": max(audited, default=0),
+        SEVERAL_THRESHOLDS: len({run.manifest.accept_threshold for run in runs}) > 1
+        or any(run.plan.settings.get(SEVERAL_THRESHOLDS) for run in runs),
     }
     return {name: value for name, value in found.items() if value}
 
@@ -244,7 +248,7 @@ def _task(options: CompactOptions, plan: RunPlan, runs: Sequence[PastRun], outpu
         columns=tuple(map(_columns_of, runs)),
         extra=extra_columns(plan.settings),
         names=RelativeNames.of(plan.inputs, plan.settings),
-        audit=int(plan.settings.get("audit") or 0) or None,
+        audit=AuditDraw(size, plan.model) if (size := int(plan.settings.get("audit") or 0)) else None,
     )
 
 

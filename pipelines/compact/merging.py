@@ -26,6 +26,7 @@ from pipelines.statistics.agreement import Disagreement
 from pipelines.statistics.failure_rows import MOST_IN_MEMORY, failure_file
 from pipelines.statistics.item_statistics import MERGES, ItemStatistics, count_several, read_record
 from pipelines.statistics.kept_images import FailurePicture, KeptImage
+from pipelines.statistics.audit_sample import AuditDraw
 from schemas.columns import Column
 from schemas.errors import UnreconciledError, counted
 from schemas.failure import Failure
@@ -150,7 +151,7 @@ def merge_bucket(
     columns: Sequence[Sequence[str]] = (),
     extra: Sequence[str] = (),
     names: RelativeNames = RelativeNames(),  # noqa: B008 - frozen
-    audit: int | None = None,
+    audit: AuditDraw | None = None,
 ) -> Iterator[str]:
     """Write the latest state of one bucket from the blocks of all runs; yield its items' digests.
 
@@ -164,7 +165,7 @@ def merge_bucket(
         columns: names of the carried columns of each run, by run number.
         extra: names of the rows' optional columns.
         names: names of the images relative to the inputs of all runs.
-        audit: size of the audit sample; None for no sample.
+        audit: how the audit sample is drawn; None for no sample.
 
     Raises:
         UnreconciledError: when no run has an outcome for a listed file.
@@ -263,7 +264,7 @@ def _write_item(
     formats: Sequence[Format],
     extra: Sequence[str],
     names: RelativeNames,
-    audit: int | None,
+    audit: AuditDraw | None,
 ) -> ItemStatistics:
     def all_of(kind: str) -> list[Any]:
         return [entry for by_kind in entries for entry in by_kind.get(kind, ())]

@@ -75,6 +75,18 @@ class _SeenNames:
         return zlib.crc32(name.encode(errors="surrogatepass")) >> 32 - _HASH_BITS
 
 
+class JoinedField(NamedTuple):
+    """A field with its images.
+
+    Attributes:
+        first: the position from which the fields of the run count: 0 if any of them has one, else 1.
+    """
+
+    name: str
+    members: list[Member]
+    first: int
+
+
 def join_fields(
     output: OutputFolder,
     names: Iterable[str],
@@ -82,8 +94,8 @@ def join_fields(
     place_of: PlaceOf,
     *,
     listed: bool = False,
-) -> Iterator[tuple[str, list[Member]]]:
-    """Yield the fields in which a run has scored an image, sorted by name, each with its images.
+) -> Iterator[JoinedField]:
+    """Yield the fields in which a run has scored an image, sorted by name.
 
     Args:
         output: the run's output.
@@ -95,25 +107,29 @@ def join_fields(
     Raises:
         StorageError: when files of a run are missing or damaged, or the temporary disk is full.
     """
-    rows, seen, current = SortedRows(), _SeenNames(), len(past)
+    rows, seen, current, first = SortedRows(), _SeenNames(), len(past), 1
     files = list(run_listing_files(current, output.place, names))
 
-    def noted(entries: Iterable[tuple[str, _Entry]]) -> Iterator[tuple[str, _Entry]]:
+    def noted(entries: Iterable[tuple[str, _Entry]], *, new: bool = False) -> Iterator[tuple[str, _Entry]]:
+        nonlocal first
         for field, entry in entries:
-            seen.add(field)
-            yield field, entry
+            if entry.member[0] == 0:
+                first = 0
+            if new:
+                seen.add(field)
+            if new or field in seen:
+                yield field, entry
 
     for file in files:
-        rows.add(noted(_outcomes(file, place_of)))
+        rows.add(noted(_outcomes(file, place_of), new=True))
     if past and len(rows):
         for file in files:
-            rows.add((field, entry) for field, entry in _listed(file, place_of) if field in seen)
-        earlier = _moved(past, files, place_of, seen) if listed else _earlier(past, place_of)
-        rows.add((field, entry) for field, entry in earlier if field in seen)
+            rows.add(noted(_listed(file, place_of)))
+        rows.add(noted(_moved(past, files, place_of, seen) if listed else _earlier(past, place_of)))
     for field, group in itertools.groupby(rows, key=operator.itemgetter(0)):
         members = _members([_Entry(*entry) for _, entry in group], current)
         if members:
-            yield field, members
+            yield JoinedField(field, members, first)
 
 
 def _earlier(past: Sequence[PastRun], place_of: PlaceOf) -> Iterator[tuple[str, _Entry]]:

@@ -18,6 +18,10 @@ _MOST_NOTED: Final = 8
 """Images of a field that its note names one by one."""
 
 
+_Gap = tuple[int, int]
+"""First and last of the positions in a row that are missing."""
+
+
 class Member(NamedTuple):
     """An image of a field, with its prediction or its failure.
 
@@ -35,9 +39,9 @@ class Member(NamedTuple):
 
 
 def make_field(
-    name: str, members: Sequence[Member], *, threshold: float, check: Check | None = None
+    name: str, members: Sequence[Member], *, threshold: float, check: Check | None = None, first: int = 1
 ) -> Field:
-    """Return the row of a field, of at least one image.
+    """Return the row of a field, of at least one image, whose positions count from `first`.
 
     It is accepted if each digit is accepted and the product of their confidences reaches the accept threshold
     of a single digit. So an accepted field is as sure as an accepted digit, if errors are independent.
@@ -47,12 +51,13 @@ def make_field(
     for member in ordered:
         if member.position is not None:
             by_position[member.position].append(member)
-    notes = list(_notes(ordered, by_position))
+    gaps = list(_gaps(by_position, first))
+    notes = list(_notes(ordered, by_position, gaps))
     readings = [member.reading for member in ordered if member.reading]
     joint: float | None = None
     reason: FieldReason | None = None
     proposal: tuple[str, float] | None = None
-    value = _value(by_position)
+    value = _value(by_position, gaps)
     if notes:
         reason = FieldReason.INCOMPLETE
     else:
@@ -83,7 +88,9 @@ def _rounded(confidence: float | None) -> float | None:
     return None if confidence is None else round(confidence, 6)
 
 
-def _notes(ordered: Sequence[Member], by_position: dict[int, list[Member]]) -> Iterator[str]:
+def _notes(
+    ordered: Sequence[Member], by_position: dict[int, list[Member]], gaps: Sequence[_Gap]
+) -> Iterator[str]:
     """Yield what keeps a field from being complete."""
     for member in ordered:
         if member.position is None:
@@ -92,7 +99,7 @@ def _notes(ordered: Sequence[Member], by_position: dict[int, list[Member]]) -> I
         if len(here) > 1:
             yield f"position {position} there {len(here)} times"
         yield from (f"position {position} failed: {each.failure}" for each in here if each.failure)
-    for first, last in _gaps(by_position):
+    for first, last in gaps:
         yield f"position {first} missing" if first == last else f"positions {first} to {last} missing"
 
 
@@ -101,18 +108,18 @@ def _note(notes: Sequence[str]) -> str | None:
     return "; ".join([*notes[:_MOST_NOTED], *([f"{more} more"] if more > 0 else [])]) or None
 
 
-def _gaps(by_position: dict[int, list[Member]]) -> Iterator[tuple[int, int]]:
-    """Yield the first and last of the positions in a row that are missing; they count from 0 or from 1."""
+def _gaps(by_position: dict[int, list[Member]], first: int) -> Iterator[_Gap]:
+    """Yield the first and last of the positions in a row that are missing."""
     if not by_position:
         return
-    for before, after in itertools.pairwise([min(0, min(by_position) - 1), *sorted(by_position)]):
+    for before, after in itertools.pairwise([min(first, min(by_position)) - 1, *sorted(by_position)]):
         if after > before + 1:
             yield before + 1, after - 1
 
 
-def _value(by_position: dict[int, list[Member]]) -> str:
+def _value(by_position: dict[int, list[Member]], gaps: Sequence[_Gap]) -> str:
     digits = {position: _digit(here) for position, here in by_position.items()}
-    for first, last in _gaps(by_position):
+    for first, last in gaps:
         missing = last - first + 1
         digits[first] = UNKNOWN * (missing if missing <= _MOST_UNKNOWN else 1)
     return "".join(digits[position] for position in sorted(digits)) or UNKNOWN

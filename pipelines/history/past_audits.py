@@ -15,8 +15,8 @@ from schemas.checks.audit import Audit
 from schemas.errors import UserError
 from schemas.layout import PAST_AUDITS
 
-HEADER: Final = ("run", "accepted", "sampled", "labeled", "wrong", "not_digits", "target")
-"""Columns of the copy."""
+HEADER: Final = ("run", "accepted", "sampled", "labeled", "wrong", "not_digits", "target", "promise")
+"""Columns of the copy; copies of earlier versions lack the last one."""
 
 
 def read_audit(output: OutputFolder) -> Audit | None:
@@ -79,12 +79,14 @@ def audit_rows(audits: Sequence[Audit]) -> Iterator[tuple[object, ...]]:
     """Yield the rows of the copy."""
     for each in audits:
         target = "" if each.target is None else repr(each.target)
-        yield each.run, each.accepted, each.sampled, each.labeled, each.wrong, each.not_digits, target
+        yield each.run, each.accepted, each.sampled, each.labeled, each.wrong, each.not_digits, target, each.promise
 
 
 def _parse(run: str, *values: str) -> Audit:
     from digitmill.confidence.audits import judge_audit  # imports SciPy, which most runs do not need
 
-    *counts, target = values
-    numbers = zip(HEADER[1:-1], map(int, counts), strict=True)
-    return judge_audit(run=run, target=float(target) if target else None, **dict(numbers))
+    counts, (target, promise) = values[:5], (*values[5:], "")[:2]
+    numbers = zip(HEADER[1:6], map(int, counts), strict=True)
+    return judge_audit(
+        run=run, target=float(target) if target else None, promise=promise, **dict(numbers)
+    )

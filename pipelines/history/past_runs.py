@@ -16,6 +16,9 @@ from schemas.run_plan import RunPlan
 MERGED: Final = "merged"
 """Setting of a merged state: digests of the runs in it."""
 
+SEVERAL_THRESHOLDS: Final = "several_thresholds"
+"""Setting of a merge of runs that decided their rows by different accept thresholds."""
+
 NEWEST: Final = "newest"
 """Setting of a merged state: location of its newest run."""
 

@@ -2,11 +2,13 @@
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Self
+from typing import Final, Self
 
 from digitmill.reports.numbers import thousands
 from pipelines.statistics.agreement import Agreement
-from schemas.model.accuracy import wilson
+
+SIGNIFICANT: Final = 0.05
+"""P-value below which a difference counts as more than chance."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +48,10 @@ class ChallengerComparison:
         if not decided:
             return "Where labels are known, neither is right where the other is wrong."
         score = f"{thousands(self.challenger)} to {thousands(self.model)}"
-        low, high = wilson(self.challenger, decided)
+        from digitmill.confidence.exact_bounds import sign_test  # imports SciPy, which most runs do not need
+
         how, why = "it stands", "it may be chance"
-        if low > 0.5 or high < 0.5:
-            how = "the challenger wins" if low > 0.5 else "the challenger loses"
+        if sign_test(self.challenger, self.model) < SIGNIFICANT:
+            how = "the challenger wins" if self.challenger > self.model else "the challenger loses"
             why = "more than chance would give"
         return f"Where one is right and the other wrong, {how} {score}: {why}."

@@ -1,6 +1,7 @@
 """Describes in words the errors that audits of several runs found among accepted images."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import Final, Self
 
@@ -24,7 +25,7 @@ class RunningAudit:
     Attributes:
         runs: number of runs with labeled images.
         total: audit over all of these runs.
-        promised: audit over the latest runs whose models have the same guarantee.
+        promised: audit over the latest runs that accepted by the same model and threshold as the last one.
     """
 
     runs: int
@@ -39,9 +40,9 @@ class RunningAudit:
             return None
         from digitmill.confidence.audits import sum_audits  # imports SciPy, which most runs do not need
 
-        last = labeled[-1].target
-        promised = [each for each in labeled if each.target == last]
-        return cls(len(labeled), sum_audits(labeled), sum_audits(promised))
+        last = labeled[-1].target, labeled[-1].promise
+        promised = itertools.takewhile(lambda each: (each.target, each.promise) == last, reversed(labeled))
+        return cls(len(labeled), sum_audits(labeled), sum_audits([*promised]))
 
     @property
     def broken(self) -> bool:

@@ -14,6 +14,7 @@ from pipelines.rows.row_encoding import encode_rows
 from pipelines.scoring.scored_batch import ScoredBatch, summarize
 from pipelines.statistics.item_statistics import ItemStatistics
 from schemas import prediction
+from pipelines.statistics.audit_sample import AuditDraw
 from schemas.layout import DEFAULT_FORMATS, PREDICTIONS, Compression, Format
 from schemas.manifest import Part
 from schemas.prediction import Decision, Prediction, Reason
@@ -68,7 +69,7 @@ def write_parts(
     formats: Sequence[Format] = DEFAULT_FORMATS,
     extra: Sequence[str] = (),
     names: RelativeNames = RelativeNames(),  # noqa: B008 - frozen
-    audit: int | None = None,
+    audit: AuditDraw | None = None,
 ) -> ItemStatistics:
     """Write rows, if any, to files named by place and content, unless they exist; return the statistics.
 
@@ -81,7 +82,7 @@ def write_parts(
         formats: formats to write.
         extra: names of further columns: probabilities, and columns of the input list.
         names: names of the images relative to the run's inputs.
-        audit: size of the audit sample.
+        audit: how the audit sample is drawn; None for no sample.
     """
     files = {}
     if scored.images:

@@ -10,7 +10,7 @@ from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import folder_of
 from pipelines.scoring.report_samples import LowestRankedPixels, ReportSamples
 from pipelines.statistics.agreement import Disagreement, count_agreements
-from pipelines.statistics.audit_sample import AuditedImage, AuditSample, audit_rank
+from pipelines.statistics.audit_sample import AuditDraw, AuditedImage, AuditSample, audit_rank
 from pipelines.statistics.item_statistics import CONFIDENCE_BINS, ItemStatistics
 from pipelines.statistics.kept_images import FailurePicture, KeptImage
 from pipelines.statistics.tallies import Tally
@@ -66,9 +66,9 @@ class ScoredBatch:
 
 
 def summarize(
-    digest: str, scored: ScoredBatch, parts: tuple[Part, ...], *, audit: int | None = None
+    digest: str, scored: ScoredBatch, parts: tuple[Part, ...], *, audit: AuditDraw | None = None
 ) -> ItemStatistics:
-    """Return the statistics of a batch, with the files of its rows and an audit sample of `audit` rows."""
+    """Return the statistics of a batch, with the files of its rows and a sample for the audit, if wanted."""
     labels = np.array([image.label for image in scored.images], np.int64)
     known = labels != NO_LABEL
     right = known & (labels == scored.first)
@@ -149,10 +149,10 @@ def _kept(scored: ScoredBatch, pixels: LowestRankedPixels) -> tuple[KeptImage, .
     )
 
 
-def _audited(scored: ScoredBatch, size: int) -> AuditSample:
+def _audited(scored: ScoredBatch, draw: AuditDraw) -> AuditSample:
     images = (
         AuditedImage(
-            rank=audit_rank(scored.images[row].uri),
+            rank=audit_rank(scored.images[row].uri, draw.model),
             image=scored.images[row].uri,
             generation=scored.images[row].generation,
             digit=int(scored.first[row]),
@@ -160,7 +160,7 @@ def _audited(scored: ScoredBatch, size: int) -> AuditSample:
         )
         for row in np.flatnonzero(scored.accepted).tolist()
     )
-    return AuditSample(size, tuple(heapq.nsmallest(size, images)))
+    return AuditSample(draw.size, tuple(heapq.nsmallest(draw.size, images)))
 
 
 def _disagreements(scored: ScoredBatch) -> tuple[Disagreement, ...]:

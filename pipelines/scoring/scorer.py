@@ -18,6 +18,7 @@ from pipelines.scoring.rows import write_parts
 from pipelines.statistics.failure_rows import MOST_IN_MEMORY, failure_file
 from pipelines.statistics.item_statistics import FileCount, ItemStatistics, count_several, merge_pieces
 from pipelines.statistics.totals import add_up
+from pipelines.statistics.audit_sample import AuditDraw
 from schemas.failure import ImageError
 from schemas.layout import DEFAULT_FORMATS, Compression, Format, statistics_name
 from schemas.prediction import NO_LABEL, Pages
@@ -37,7 +38,7 @@ class Scorer:
     formats: tuple[Format, ...] = DEFAULT_FORMATS
     extra: tuple[str, ...] = ()
     names: RelativeNames = RelativeNames()  # noqa: RUF009 - frozen
-    audit: int | None = None
+    audit: AuditDraw | None = None
 
     def run(self, item: WorkItem, order: str = "") -> ItemStatistics:
         """Score a work item and write its files, unless it is done already; file names start with `order`.

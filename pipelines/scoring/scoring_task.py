@@ -13,6 +13,7 @@ from pipelines.listing.relative_names import RelativeNames
 from pipelines.listing.work_item import MAX_ITEM_SIZE
 from pipelines.scoring.classify import load_classifier
 from pipelines.scoring.scorer import Scorer
+from pipelines.statistics.audit_sample import AuditDraw
 from schemas.errors import WorkerError
 from schemas.layout import DEFAULT_FORMATS, Compression, Format, part_order
 from schemas.prediction import Pages
@@ -96,7 +97,7 @@ class LocalScorer:
             formats=task.formats,
             extra=task.extra,
             names=task.names,
-            audit=task.audit,
+            audit=None if task.audit is None else AuditDraw(task.audit, task.bundle.digest),
         )
         # Grows with the number of concurrent Beam bundles in this process; each bundle's items are bounded.
         self._threads = ThreadPoolExecutor(_MAX_THREADS, thread_name_prefix="score")

@@ -1,20 +1,33 @@
 """A uniformly random sample of a run's accepted images, for people to check.
 
 The sample consists of the images with the smallest keyed hashes of their names. It therefore depends only on
-the set of accepted images, not on the order of scoring or the number of workers.
+the set of accepted images and on the model, not on the order of scoring or the number of workers. Another
+model draws other images: it may have been trained on those that people labeled for the audit of the last one.
 """
 
 import dataclasses
 import hashlib
 import heapq
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
-_KEY: Final = b"digitmill audit"
-"""Key that makes these hashes independent of those that choose a run's images or split data."""
+_PERSON: Final = b"digitmill audit"
+"""Makes these hashes independent of those that choose a run's images or split data."""
 
 HEADER: Final = ("image", "generation", "digit", "confidence")
 """Columns of `audit.csv`."""
+
+
+class AuditDraw(NamedTuple):
+    """How a run draws its sample.
+
+    Attributes:
+        size: target size of the sample.
+        model: digest of the model that accepted the images.
+    """
+
+    size: int
+    model: str
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -45,9 +58,10 @@ class AuditSample:
     images: tuple[AuditedImage, ...]
 
 
-def audit_rank(image: str) -> str:
-    """Return an image's pseudo-random rank, computed from its URI."""
-    return hashlib.blake2b(image.encode(errors="surrogatepass"), digest_size=8, key=_KEY).hexdigest()
+def audit_rank(image: str, model: str) -> str:
+    """Return an image's pseudo-random rank, computed from its URI and the digest of a model."""
+    named = f"{model} {image}".encode(errors="surrogatepass")
+    return hashlib.blake2b(named, digest_size=8, person=_PERSON).hexdigest()
 
 
 def merge_samples(samples: Iterable[AuditSample]) -> tuple[AuditSample, ...]:

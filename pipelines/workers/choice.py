@@ -7,7 +7,7 @@ from typing import Final
 
 from digitmill import machine
 from digitmill.engines.engine_choice import EngineKind, gpu_devices
-from digitmill.storage.local_input import count_files
+from digitmill.storage.local_input import count_files, count_images
 from pipelines.score_options import ScoreOptions
 from pipelines.scoring.scoring_task import ScoringTask
 from pipelines.workers.pool import WorkerPool
@@ -67,8 +67,7 @@ def early_pool(options: ScoreOptions) -> Iterator[WorkerPool | None]:
         return
     with WorkerPool(processes) as pool:
         pool.start()
-        counted = count_files(_local_folders(options), MANY_IMAGES)
-        pool.images = counted if counted < MANY_IMAGES else None
+        pool.images = _images(options)
         yield pool
 
 
@@ -82,6 +81,16 @@ def _surely_many(options: ScoreOptions) -> bool:
     if names_runner or any(bound <= FEW_IMAGES for bound in bounded):
         return False
     return count_files(_local_folders(options), FEW_IMAGES + 1) > FEW_IMAGES
+
+
+def _images(options: ScoreOptions) -> int | None:
+    """Return how many images a run scores, if that is seen at once; None for many and for an unknown number."""
+    bounds = [bound for bound in (options.limit, options.sample) if bound is not None]
+    folders = _local_folders(options)
+    if options.input_list is None and len(folders) == len(options.inputs) and all(map(os.path.isdir, folders)):
+        counted = count_images(folders, MANY_IMAGES)
+        bounds += [] if counted is None else [counted]
+    return min(bounds, default=None)
 
 
 def _local_folders(options: ScoreOptions) -> list[bytes]:

@@ -337,10 +337,12 @@
     canvas.width = canvas.height = SIDE;
     const tasks = rows.map((row, number) => {
       draw(canvas, number);
-      const {path, sha256, generation, predicted, confidence} = row;
+      const {path, sha256, generation, predicted} = row;
+      // Of a blind page a task does not say either how sure the model was: it would tell who is audited.
+      const sure = data.blind ? {} : {confidence: row.confidence};
       return {
         picture: canvas.toDataURL("image/png"), label: isOpen(number) ? null : wordOf(labels[row.place]),
-        suggested: wordOf(suggested(row)), path, sha256, generation, predicted, confidence, reviewer,
+        suggested: wordOf(suggested(row)), path, sha256, generation, predicted, ...sure, reviewer,
       };
     });
     hand(JSON.stringify(labelFiles.toTasks(tasks, data.run.slice(0, 16)), null, 1), "label-studio.json", "application/json", tasks.length);

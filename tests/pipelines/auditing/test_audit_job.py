@@ -5,6 +5,7 @@ import math
 import pathlib
 import shutil
 import statistics
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from pipelines.auditing.audit_options import AuditOptions
 from pipelines.compact.compact_job import run as compact
 from pipelines.compact.compact_options import CompactOptions
 from pipelines.output.verification import verify
+from pipelines.report.running_audit import RunningAudit
 from pipelines.report.rebuilding import rebuild_report
 from pipelines.review import review_job
 from pipelines.review.review_options import ReviewOptions
@@ -206,21 +208,30 @@ def test_a_promise_is_kept_broken_or_undecided(
 def test_several_runs_are_answered_one_by_one_and_together(
     output: pathlib.Path, digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    second = score(digit_folder, bundle_path, tmp_path / "second")
-    sample = drawn(output)
-    labels = {row["image"]: (int(row["digit"]) + (number == 0)) % 10 for number, row in enumerate(sample)}
+    shutil.copytree(digit_folder, tmp_path / "others")
+    second = score(tmp_path / "others", bundle_path, tmp_path / "second")
+    labels = {
+        row["image"]: (int(row["digit"]) + (number == 0)) % 10
+        for sample in (drawn(output), drawn(second))
+        for number, row in enumerate(sample)
+    }
     summary = audited(output, write_labels(tmp_path / "labels.csv", labels), second)
     assert (summary.total.labeled, summary.total.wrong) == (2 * SIZE, 2)
     assert summary.table().count(f"1 of {SIZE} wrong") == 2
     assert [each["output"] for each in summary.as_data()["runs"]] == [str(output), str(second)]
     with pytest.raises(UserError, match="a run is named twice"):
         audited(output, str(tmp_path / "labels.csv"), pathlib.Path(f"{output}/."))
+    # The same images, drawn again: their labels are no further evidence.
+    again = score(digit_folder, bundle_path, tmp_path / "again")
+    with pytest.raises(UserError, match="two runs drew the same image"):
+        audited(output, str(tmp_path / "labels.csv"), again)
     with pytest.raises(UserError, match="not a finished run"):
         audited(tmp_path / "none", str(tmp_path / "labels.csv"))
 
 
-def judged(accepted: int, wrong: int, labeled: int, target: float | None = 0.99) -> Audit:
+def judged(accepted: int, wrong: int, labeled: int, target: float | None = 0.99, **more: Any) -> Audit:
     return judge_audit(
+        **more,
         run=str(accepted),
         target=target,
         labeled=labeled,
@@ -229,6 +240,31 @@ def judged(accepted: int, wrong: int, labeled: int, target: float | None = 0.99)
         sampled=labeled,
         not_digits=0,
     )
+
+
+def test_many_nights_are_many_chances_to_find_one_broken() -> None:
+    # Of 100 labels, 4 wrong ones where 1 % is promised: an accident once in 55 nights.
+    assert judged(1_000, 4, 100).verdict == Verdict.BROKEN
+    assert judged(1_000, 4, 100, looks=30).verdict == Verdict.UNDECIDED
+    assert judged(1_000, 9, 100, looks=30).verdict == Verdict.BROKEN
+
+
+def test_a_night_that_accepted_nothing_does_not_hide_the_rate_of_the_others() -> None:
+    total = audit_job.AuditSummary({"a": judged(1_000, 2, 100), "b": judged(0, 0, 0)}).total
+    assert total.error_rate == pytest.approx(0.02)
+
+
+def test_nights_of_another_model_say_nothing_about_its_promise() -> None:
+    old = [judged(1_000, 20, 100, promise="one from 0.9") for _ in range(3)]
+    new = [judged(1_000, 0, 100, promise="two from 0.9") for _ in range(3)]
+    found = RunningAudit.of([*old, *new])
+    assert found is not None
+    assert (found.promised.labeled, found.promised.wrong, found.broken) == (300, 0, False)
+    assert (found.total.labeled, found.total.wrong) == (600, 60)
+    # Nights from before the change are not counted again when the old model comes back.
+    back = RunningAudit.of([*old, *new, judged(1_000, 0, 100, promise="one from 0.9")])
+    assert back is not None
+    assert back.promised.labeled == 100
 
 
 def test_a_small_bad_night_does_not_break_the_promise_of_a_large_good_one() -> None:
@@ -304,3 +340,18 @@ def test_a_merged_state_keeps_the_audits_and_draws_its_own_sample(
     assert audited(state, labels).total.labeled == SIZE
     again = score(digit_folder, bundle_path, tmp_path / "again", since=str(state))
     assert f"checked {SIZE} accepted images" in (again / "report.html").read_text()
+
+
+def test_a_state_of_runs_with_several_thresholds_has_no_promise(
+    digit_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    model, nights = promising(bundle_path, tmp_path, 0.9), tmp_path / "nights"
+    given: dict = {"since": str(nights), "accept_threshold": 0.5, "include": ("0/*", "1/*")}
+    score(digit_folder, model, nights / "1", **given)
+    score(digit_folder, model, nights / "2", **{**given, "accept_threshold": None, "include": ()})
+    states = {}
+    for name, runs in (("both", (str(nights),)), ("last", (str(tmp_path / "both"),))):
+        compact(CompactOptions(runs=runs, output=str(tmp_path / name)))
+        labels = {row["image"]: row["digit"] for row in drawn(tmp_path / name)}
+        states[name] = audited(tmp_path / name, write_labels(tmp_path / f"{name}.csv", labels)).total
+    assert {name: found.verdict for name, found in states.items()} == dict.fromkeys(states, Verdict.NO_PROMISE)

@@ -68,6 +68,12 @@ def test_a_field_with_a_digit_that_is_not_known_says_so(members: list, value: st
     assert made.confidence is made.proposal is made.label is None
 
 
+def test_where_fields_count_from_0_a_missing_first_digit_is_a_gap() -> None:
+    made = make_field("a", [member(1), member(2)], threshold=0.9, first=0)
+    assert (made.value, made.note, made.decision) == ("?11", "position 0 missing", "review")
+    assert make_field("a", [member(0), member(1)], threshold=0.9, first=0).decision == "accept"
+
+
 def test_a_note_names_some_of_very_many() -> None:
     made = make_field("a", [member(2 * at) for at in range(100)], threshold=0.9)
     assert made.note is not None

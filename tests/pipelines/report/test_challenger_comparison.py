@@ -22,6 +22,9 @@ def test_labeled_images_are_counted_by_which_model_is_right() -> None:
         (1, 40, "the challenger wins 40 to 1: more than chance would give."),
         (40, 1, "the challenger loses 1 to 40: more than chance would give."),
         (5, 7, "it stands 7 to 5: it may be chance."),
+        (0, 5, "it stands 5 to 0: it may be chance."),  # p = 0.063
+        (0, 6, "the challenger wins 6 to 0: more than chance would give."),  # p = 0.031
+        (1, 7, "it stands 7 to 1: it may be chance."),  # p = 0.070
         (0, 0, "neither is right where the other is wrong."),
     ],
 )

@@ -33,6 +33,7 @@ def page_of(
     original: bytes = b"",
     digest: str = "d" * 64,
     fields: Sequence[ReviewField] = (),
+    blind: bool = False,
 ) -> str:
     """The page of these rows."""
     run = PastRun("/scores", manifest, RunPlan(("in",), "m", "2", {}, {}), digest)
@@ -42,4 +43,4 @@ def page_of(
         if place not in gone
     }
     errors = {place: ImageError(FailureCode.MISSING, "No such file <or> folder") for place in gone}
-    return render_review(run, rows, pictures=pictures, errors=errors, fields=fields)
+    return render_review(run, rows, pictures=pictures, errors=errors, fields=fields, blind=blind)

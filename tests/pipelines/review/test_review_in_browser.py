@@ -533,6 +533,21 @@ def test_label_studio_gives_back_what_it_was_given(page: Page, tmp_path: pathlib
     assert [row["label"] for row in download(page, tmp_path)] == ["7", "two_digits"]
 
 
+def test_tasks_of_a_blind_page_do_not_say_how_sure_the_model_was(
+    write: Callable[..., pathlib.Path], tabs: Tabs, tmp_path: pathlib.Path
+) -> None:
+    page = ready(tabs.open(write(blind=True)))
+    page.click("#others")
+    with page.expect_download() as started:
+        page.click("#studio")
+    started.value.save_as(tmp_path / "tasks.json")
+    tasks = json.loads((tmp_path / "tasks.json").read_text())
+    assert len(tasks) == COUNT
+    for task in tasks:
+        assert "confidence" not in task["data"]
+        assert "score" not in task["predictions"][0]
+
+
 def test_a_file_without_labels_is_refused(page: Page, tmp_path: pathlib.Path) -> None:
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     page.click("#others")

@@ -264,3 +264,21 @@ def test_with_labels_the_values_are_counted_right_or_wrong(
     assert manifest.fields is not None
     assert manifest.fields.labeled == len(complete) == 4
     assert manifest.fields.right == sum(row["label"] == row["value"] for row in complete)
+
+
+@pytest.mark.parametrize("since", [False, True])
+def test_a_missing_first_digit_is_a_gap_where_fields_count_from_0(
+    options: Callable, forms: pathlib.Path, tmp_path: pathlib.Path, since: bool
+) -> None:
+    for path in sorted(forms.rglob("*.png")):
+        path.rename(path.with_name(f"{int(path.stem) - 1}.png"))
+    if since:
+        run(options("first"))
+        # In the night after, form4 alone is scored, without its first digit.
+        (forms / "form4/amount/3.png").write_bytes((forms / "form0/amount/3.png").read_bytes())
+    (forms / "form4/amount/0.png").unlink()
+    output = tmp_path / "out"
+    run(options(since=str(tmp_path / "first") if since else None))
+    field = fields_of(output)["form4/amount"]
+    assert (field["decision"], field["reason"], field["note"]) == ("review", "INCOMPLETE", "position 0 missing")
+    assert field["value"].startswith("?")

@@ -5,7 +5,7 @@ from pipelines.statistics.audit_sample import AuditedImage, AuditSample, audit_r
 
 
 def sample_of(names: list[str], size: int) -> AuditSample:
-    images = sorted(AuditedImage(audit_rank(name), name, 1, 3, 0.5) for name in names)
+    images = sorted(AuditedImage(audit_rank(name, "model"), name, 1, 3, 0.5) for name in names)
     return AuditSample(size, tuple(images[:size]))
 
 
@@ -31,3 +31,12 @@ def test_every_image_is_as_likely_as_any_other() -> None:
     # A tenth of each tenth, to within four standard deviations.
     for start in range(0, 20_000, 2_000):
         assert abs(sum(start <= number < start + 2_000 for number in drawn) - 200) < 54
+
+
+def test_another_model_draws_other_images() -> None:
+    names = [f"file:///scans/{number:06d}.png" for number in range(2_000)]
+    first, second = (
+        set(sorted(names, key=lambda name: audit_rank(name, model))[:200]) for model in ("one", "two")
+    )
+    # A tenth of either is in the other by chance, to within five standard deviations.
+    assert len(first & second) < 42

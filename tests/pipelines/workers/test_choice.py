@@ -104,6 +104,37 @@ def test_many_local_files_start_processes_early_and_end_them(asked: Callable, ca
     assert calls == ["start 4", "close"]
 
 
+@pytest.mark.parametrize("name", ["more.zip", "pages.TIFF", "shards.tfrecord"])
+def test_files_that_may_hold_several_images_are_not_counted(
+    many: pathlib.Path, tmp_path: pathlib.Path, asked: Callable, calls: list[str], name: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / name).write_bytes(b"")
+    with early_pool(asked(inputs=(str(many), str(tmp_path / "in")))) as pool:
+        assert pool is not None
+        assert pool.images is None
+
+
+@pytest.mark.parametrize(
+    ("given", "images"),
+    [
+        ({"limit": 9_000}, MANY + 1),
+        ({"limit": 8_500}, MANY + 1),
+        ({"input_list": pathlib.Path("names.txt")}, None),
+        ({"inputs": ("gs://bucket/folder",)}, None),
+        ({"inputs": ("*.png",)}, None),
+    ],
+    ids=str,
+)
+def test_images_are_counted_if_folders_have_all_of_them(
+    many: pathlib.Path, asked: Callable, calls: list[str], given: dict, images: int | None
+) -> None:
+    inputs = (str(many), *given.pop("inputs", ()))
+    with early_pool(asked(inputs=inputs, **given)) as pool:
+        assert pool is not None
+        assert pool.images == images
+
+
 def test_images_are_counted_up_to_many(
     asked: Callable, calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
