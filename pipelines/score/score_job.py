@@ -65,7 +65,7 @@ from pipelines.score.transforms import ListInputs, ScoreImages, list_ranges
 from pipelines.score_options import ScoreOptions
 from pipelines.scoring import model_place
 from pipelines.scoring.scoring_task import ScoringTask
-from pipelines.workers.choice import processes_for, ready_pool
+from pipelines.workers.choice import known_images, may_compare, processes_for, ready_pool
 from pipelines.workers.pool import WorkerPool
 from schemas.errors import UserError
 from schemas.layout import STATISTICS, is_joined, is_listed, record_name
@@ -102,9 +102,9 @@ class _Run:
 def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer | None = None) -> Summary:
     """Score the inputs and write predictions, reports and, last, the manifest.
 
-    The caller may pass worker processes that it started for many images, and closes the pool afterwards. In
-    this case, the run measures which engine is fastest on this machine, if that is worth it. The caller must
-    load the `signer` before it starts the processes, so that they do not inherit its pass phrase.
+    The caller may pass worker processes that it started for many images, and closes the pool afterwards. It must
+    load the `signer` before it starts the processes, so that they do not inherit its pass phrase. A run of many
+    images measures which engine is fastest on this machine, if that is worth it.
 
     Raises:
         UserError: when an option cannot be used; nothing is written then.
@@ -124,10 +124,9 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer
     output = open_folder(options.output, retry_seconds=options.retry_deadline)
     begun = output_run.read_state(output, resume=options.resume).plan
     check_output_outside_inputs(options.inputs, output.place)
-    images = None if pool is None else pool.images
-    bundle, challenger = model_place.open_bundles(
-        options, begun=begun, compare=pool is not None, images=images
-    )
+    compare = may_compare(options, pool)
+    images = known_images(options) if compare else None
+    bundle, challenger = model_place.open_bundles(options, begun=begun, compare=compare, images=images)
     with (
         resumable(options.command(resume=True)),
         output.hold() as hold,

@@ -67,7 +67,6 @@ def early_pool(options: ScoreOptions) -> Iterator[WorkerPool | None]:
         return
     with WorkerPool(processes) as pool:
         pool.start()
-        pool.images = _images(options)
         yield pool
 
 
@@ -83,7 +82,15 @@ def _surely_many(options: ScoreOptions) -> bool:
     return count_files(_local_folders(options), FEW_IMAGES + 1) > FEW_IMAGES
 
 
-def _images(options: ScoreOptions) -> int | None:
+def may_compare(options: ScoreOptions, pool: WorkerPool | None) -> bool:
+    """Whether a run with this early pool has many images, so that a faster engine may be worth looking for.
+
+    Not with `--workers 1`, which asks for the least memory.
+    """
+    return pool is not None or (options.workers is None and _surely_many(options))
+
+
+def known_images(options: ScoreOptions) -> int | None:
     """Return how many images a run scores, if that is seen at once; None for many and for an unknown number."""
     bounds = [bound for bound in (options.limit, options.sample) if bound is not None]
     folders = _local_folders(options)

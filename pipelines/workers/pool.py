@@ -90,9 +90,6 @@ class WorkerPool:
 
     `lanes` are the work items that each process scores at once. Thousands of items may be pending, 2 KB of
     memory each, so that listing runs far ahead of scoring.
-
-    Attributes:
-        images: estimate of the run's images, if few enough to count before it begins; None for many.
     """
 
     max_pending = 4_096
@@ -101,7 +98,6 @@ class WorkerPool:
         self, processes: int, *, lanes: int = ITEMS_IN_FLIGHT, command: Sequence[str] = _COMMAND
     ) -> None:
         self.processes = processes
-        self.images: int | None = None
         self._lanes = lanes
         self._command = command
         self._processes: list[_Process] = []

@@ -14,6 +14,8 @@ from pipelines.workers.choice import (
     FEW_IMAGES,
     WORKER_BYTES,
     early_pool,
+    known_images,
+    may_compare,
     processes_for,
     ready_pool,
     worker_processes,
@@ -100,26 +102,25 @@ def test_many_local_files_start_processes_early_and_end_them(asked: Callable, ca
     with early_pool(asked()) as pool:
         assert pool is not None
         assert calls == ["start 4"]
-        assert pool.images == MANY + 1
     assert calls == ["start 4", "close"]
 
 
 @pytest.mark.parametrize("name", ["more.zip", "pages.TIFF", "shards.tfrecord"])
 def test_files_that_may_hold_several_images_are_not_counted(
-    many: pathlib.Path, tmp_path: pathlib.Path, asked: Callable, calls: list[str], name: str
+    many: pathlib.Path, tmp_path: pathlib.Path, asked: Callable, name: str
 ) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / name).write_bytes(b"")
-    with early_pool(asked(inputs=(str(many), str(tmp_path / "in")))) as pool:
-        assert pool is not None
-        assert pool.images is None
+    assert known_images(asked(inputs=(str(many), str(tmp_path / "in")))) is None
 
 
 @pytest.mark.parametrize(
     ("given", "images"),
     [
+        ({}, MANY + 1),
         ({"limit": 9_000}, MANY + 1),
-        ({"limit": 8_500}, MANY + 1),
+        ({"sample": 100}, 100),
+        ({"limit": 100, "input_list": pathlib.Path("names.txt")}, 100),
         ({"input_list": pathlib.Path("names.txt")}, None),
         ({"inputs": ("gs://bucket/folder",)}, None),
         ({"inputs": ("*.png",)}, None),
@@ -127,21 +128,27 @@ def test_files_that_may_hold_several_images_are_not_counted(
     ids=str,
 )
 def test_images_are_counted_if_folders_have_all_of_them(
-    many: pathlib.Path, asked: Callable, calls: list[str], given: dict, images: int | None
+    many: pathlib.Path, asked: Callable, given: dict, images: int | None
 ) -> None:
-    inputs = (str(many), *given.pop("inputs", ()))
-    with early_pool(asked(inputs=inputs, **given)) as pool:
-        assert pool is not None
-        assert pool.images == images
+    inputs = (str(many), *given.get("inputs", ()))
+    assert known_images(asked(**{**given, "inputs": inputs})) == images
 
 
-def test_images_are_counted_up_to_many(
-    asked: Callable, calls: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_images_are_counted_up_to_many(asked: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "MANY_IMAGES", MANY)
-    with early_pool(asked()) as pool:
-        assert pool is not None
-        assert pool.images is None
+    assert known_images(asked()) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "compared"), [({}, True), ({"workers": 1}, False), ({"limit": 10}, False)], ids=str
+)
+def test_engines_may_be_compared_for_many_images_on_one_cpu_too(
+    asked: Callable, monkeypatch: pytest.MonkeyPatch, given: dict, compared: bool
+) -> None:
+    monkeypatch.setattr(machine, "cpu_count", lambda: 1)
+    with early_pool(asked(**given)) as pool:
+        assert pool is None
+        assert may_compare(asked(**given), pool) == compared
 
 
 def test_early_processes_end_when_the_run_fails(asked: Callable, calls: list[str]) -> None:
