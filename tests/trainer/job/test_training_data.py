@@ -72,7 +72,7 @@ def test_a_stopped_training_on_a_mixture_resumes(tmp_path, label_folder, few_dig
 
     monkeypatch.setattr(training.Trainer, "epochs", stopped)
     for resume in (False, True):
-        with pytest.raises(PreemptedError, match="stopped. Resume with: "):
+        with pytest.raises(PreemptedError, match=r"stopped\. Resume with: "):
             run(tmp_path, data=data, epochs=3, resume=resume)
     printed = capsys.readouterr().out
     assert printed.count("resumed after step ") == 1
