@@ -1,4 +1,7 @@
-"""Calibrates a bundle on its owner's labeled images: temperature and threshold; loads TensorFlow only for the sources and splits that need it."""
+"""Calibrates a bundle on its owner's labeled images: temperature and threshold.
+
+Loads TensorFlow only for the sources and splits that need it.
+"""
 
 import dataclasses
 import hashlib
