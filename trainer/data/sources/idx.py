@@ -124,11 +124,15 @@ def _pictures(file: ListedImage, *, images: int) -> Iterator[tuple[int, np.ndarr
             row += len(pictures)
 
 
+def folder_of(path: str) -> str:
+    """Return the folder of a set, whose path may go on with the prefix of its file names."""
+    return path if _sets(path) or path.endswith("/") else path.rpartition("/")[0] or "."
+
+
 def _find(path: str) -> _Files:
-    sets = _sets(path)
-    if not sets and not path.endswith("/"):
-        folder, _, start = path.rpartition("/")
-        sets = {name: files for name, files in _sets(folder or ".").items() if name.startswith(start)}
+    folder = folder_of(path)
+    start = "" if folder == path else path.rpartition("/")[2]
+    sets = {name: files for name, files in _sets(folder).items() if name.startswith(start)}
     if len(sets) != 1:
         which = ", ".join(sorted(sets))
         _refuse(path, f"name one set of it: idx:{path}/SET, of {which}" if sets else "check the folder")
