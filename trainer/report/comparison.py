@@ -188,7 +188,8 @@ def _settings_of_run(run: FinishedRun) -> dict[str, Value]:
         "data": card.data,
         "data_digest": card.data_digest[:12],
         "seed": card.seed,
-        "epochs": card.epochs,
+        # As planned: --patience may have ended one earlier.
+        "epochs": run.record.settings.get("epochs", card.epochs) if run.record else card.epochs,
         "batch": card.batch,
         "replicas": card.replicas,
         "members": card.overrides.get("members"),
