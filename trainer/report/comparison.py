@@ -125,10 +125,10 @@ def best_run(runs: Runs) -> str:
 
 
 def _paired_tests(runs: Runs, best: str) -> dict[str, PairedTest]:
-    if not all(run.record and run.record.test_right for run in runs.values()):
+    if not all(run.record and run.record.right_by_pixels for run in runs.values()):
         return {}
     right = {
-        letter: unpack_right(run.record.test_right, run.record.answers["test"].images)
+        letter: unpack_right(run.record.right_by_pixels, run.record.answers["test"].images)
         for letter, run in runs.items()
         if run.record
     }
