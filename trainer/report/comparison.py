@@ -70,6 +70,7 @@ def render_comparison(runs: Runs, *, to: str | None = None) -> tuple[str, list[C
             paired_test.HEADER,
             *(test.row(best_run(runs), letter) for letter, test in found.tests.items()),
         ],
+        comparisons=max((test.comparisons for test in found.tests.values()), default=1),
         intervals=judged,
         curves=drawn,
         left_out=[letter for letter, run in runs.items() if is_ensemble(run)],

@@ -116,6 +116,7 @@ def test_on_the_same_images_the_exact_test_decides(run, record_of) -> None:
     page, _ = render_comparison(runs)
     assert "Beyond chance?" in page
     assert "C and A" in page
+    assert "corrected for all 3 pairs of runs" in page
 
 
 def test_the_command_to_make_it_again_has_its_folder(run) -> None:
