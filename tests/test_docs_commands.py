@@ -13,6 +13,7 @@ import pytest
 from digitmill import cli
 from digitmill.verbs.sample import write_sample
 from schemas.errors import ExitCode
+from schemas.model.model_card import ModelCard
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -132,6 +133,14 @@ def test_every_command_is_one_that_there_is() -> None:
         for verb, *arguments in shown_commands(page):
             if arguments and not verb.startswith("-") and verb != "VERB":
                 assert unknown_words(verb, arguments) == set(), f"{page.name}: {verb} {arguments}"
+
+
+def test_fine_tuning_keeps_the_accept_threshold_of_the_shipped_model() -> None:
+    shown = shown_commands(DOCS / "how-to" / "fine-tune.md")
+    (train,) = [arguments for arguments in shown if arguments[0] == "train"]
+    text = (ROOT / "digitmill" / "model" / "model_card.json").read_text(encoding="utf-8")
+    threshold = ModelCard.from_json(text).accept_threshold
+    assert train[train.index("--accept-threshold") + 1] == f"{threshold:g}"
 
 
 def types_of(names: dict) -> list[str]:

@@ -52,7 +52,7 @@ class ModelCard(VersionedRecord, what="a model card", format=FORMAT):
         data: the `--data` value that it was trained on.
         data_digest: SHA-256 over the training, validation and test images and labels.
         seed: the seed of weights, order and dropout.
-        epochs: passes over the training images.
+        epochs: passes over the training images; of an ensemble, those planned for each member.
         batch: global batch size, images.
         replicas: devices that shared each batch.
         git_commit: commit of the code, empty outside a checkout.

@@ -1,4 +1,7 @@
-"""Calibrates a bundle on its owner's labeled images: temperature and threshold, without TensorFlow."""
+"""Calibrates a bundle on its owner's labeled images: temperature and threshold.
+
+Loads TensorFlow only for the sources and splits that need it.
+"""
 
 import dataclasses
 import hashlib
@@ -23,7 +26,7 @@ from trainer.data.reading import ReadOptions
 from trainer.data.sources.source_specs import open_sources
 from trainer.data.splits import Digits, Split
 from trainer.job.calibrate_options import CalibrateOptions
-from trainer.job.evaluate_job import select_splits
+from trainer.job.evaluate_job import check_split, select_splits, validation_fraction
 from trainer.job.evaluate_options import ALL
 from trainer.metrics.assessment import THRESHOLDS
 from trainer.metrics.measures import Evaluation, confidence_histogram, count_ink, pixel_histogram
@@ -73,6 +76,7 @@ def run(options: CalibrateOptions) -> CalibrationResult:
         UserError: when the bundle or an image cannot be used, or there are too few labels for the guarantee;
             nothing is written then.
     """
+    check_split(options.split)
     bundle = open_bundle(options.model, options.engine)
     folder = open_folder(options.output)
     folder.check(names.CARD)
@@ -90,7 +94,8 @@ def _read(options: CalibrateOptions, bundle: Bundle) -> Split:
         complete=False,
         data_dir=options.data_dir,
     )
-    digits = open_sources(options.sources, reading).read(validation_fraction=0.0)
+    fraction = validation_fraction(options.split, bundle)
+    digits = open_sources(options.sources, reading).read(validation_fraction=fraction)
     if options.split == ALL:
         _refuse_training_data(digits, bundle)
     splits = select_splits(digits, options.split)

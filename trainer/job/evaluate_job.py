@@ -115,8 +115,7 @@ def run(options: EvaluateOptions) -> Measurement:
     by_keras = options.engine == KERAS
     if by_keras:
         require("tensorflow", wanted="--engine keras", otherwise="use --engine litert")
-    if options.split in _OF_THE_RECIPE:
-        require("tensorflow", wanted=f"--split {options.split}", otherwise="use --split test")
+    check_split(options.split)
     # Also checks digests and golden batch; for Keras, with whichever engine is there.
     bundle = open_bundle(options.model, EngineKind.AUTO if by_keras else options.engine)
     digits = _read(options, bundle)
@@ -159,12 +158,18 @@ def _read(options: EvaluateOptions, bundle: Bundle) -> Digits:
         data_dir=options.data_dir,
     )
     source = open_sources(options.data, reading)
-    return source.read(validation_fraction=_validation_fraction(options, bundle))
+    return source.read(validation_fraction=validation_fraction(options.split, bundle))
 
 
-def _validation_fraction(options: EvaluateOptions, bundle: Bundle) -> float:
+def check_split(name: str) -> None:
+    """Raise UserError for a split that needs TensorFlow, if that is not installed."""
+    if name in _OF_THE_RECIPE:
+        require("tensorflow", wanted=f"--split {name}", otherwise="use --split test")
+
+
+def validation_fraction(split: str, bundle: Bundle) -> float:
     """Return the recipe's share of held-out images; 0 if the split doesn't need it: loads Keras."""
-    if options.split not in _OF_THE_RECIPE:
+    if split not in _OF_THE_RECIPE:
         return 0.0
     with quiet_stderr():
         from trainer import recipes

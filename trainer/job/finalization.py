@@ -167,7 +167,8 @@ def _card(
         data_digest=digits.digest,
         data_sources=credits.data_sources(digits),
         seed=options.seed,
-        epochs=trainer.recipe.epochs,
+        # With --patience fewer than the recipe's; an ensemble's history has those of all members.
+        epochs=trainer.recipe.epochs if options.is_ensemble else len(trainer.state.history),
         batch=trainer.recipe.batch,
         replicas=trainer.replicas,
         git_commit=provenance.git_commit(),

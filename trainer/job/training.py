@@ -1,6 +1,7 @@
 """Trains one network: data, network, resume, epochs, bundle and report."""
 
 import contextlib
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -182,7 +183,8 @@ def _checked(options: TrainOptions, digits: Digits, *, strategy: tf.distribute.S
 def _identity(options: TrainOptions, recipe: Recipe, digest: str) -> dict[str, Any]:
     """Return what a resumed run must have in common: everything that the weights depend on."""
     own = {"recipe": options.recipe, "data": options.data, "digest": digest, "seed": options.seed}
-    return own | overrides.settings(recipe)
+    # As a checkpoint holds it: several sources are a tuple here, and a list there.
+    return json.loads(json.dumps(own | overrides.settings(recipe)))
 
 
 def _resume(trainer: Trainer, checkpoints: Checkpoints, collectives: Collectives) -> None:

@@ -22,8 +22,7 @@ def make_optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
         name = type(optimizer).__name__
         raise ValueError(f"unsupported optimizer: {name}. Choose one that updates each variable by itself.")
     if recipe.schedule is not None or recipe.learning_rate is not None:
-        peak = recipe.learning_rate or schedules.rate_of(optimizer)
-        schedules.set_rate(optimizer, schedules.make(recipe.schedule or "constant", peak=peak, steps=steps))
+        _set_rate(optimizer, recipe, steps)
     if recipe.rate_factor != 1:
         _scale_rate(optimizer, recipe, steps)
     if recipe.ema is not None:
@@ -31,12 +30,19 @@ def make_optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
     return optimizer
 
 
+def _set_rate(optimizer: keras.optimizers.Optimizer, recipe: Recipe, steps: int) -> None:
+    own = schedules.schedule_of(optimizer)
+    peak = recipe.learning_rate or schedules.peak_of(own)
+    if recipe.schedule is None:
+        rate = schedules.with_peak(own, peak)
+    else:
+        rate = schedules.make(recipe.schedule, peak=peak, steps=steps)
+    schedules.set_rate(optimizer, rate)
+
+
 def _scale_rate(optimizer: keras.optimizers.Optimizer, recipe: Recipe, steps: int) -> None:
-    rate = optimizer._learning_rate
-    if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-        rate = schedules.rate_of(optimizer)
-    schedule = schedules.scaled(rate, recipe.rate_factor, steps=steps, epochs=recipe.epochs)
-    optimizer.learning_rate = schedule
+    own = schedules.schedule_of(optimizer)
+    optimizer.learning_rate = schedules.scaled(own, recipe.rate_factor, steps=steps, epochs=recipe.epochs)
 
 
 def apply(

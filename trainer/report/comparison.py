@@ -70,6 +70,7 @@ def render_comparison(runs: Runs, *, to: str | None = None) -> tuple[str, list[C
             paired_test.HEADER,
             *(test.row(best_run(runs), letter) for letter, test in found.tests.items()),
         ],
+        comparisons=max((test.comparisons for test in found.tests.values()), default=1),
         intervals=judged,
         curves=drawn,
         left_out=[letter for letter, run in runs.items() if is_ensemble(run)],
@@ -125,10 +126,10 @@ def best_run(runs: Runs) -> str:
 
 
 def _paired_tests(runs: Runs, best: str) -> dict[str, PairedTest]:
-    if not all(run.record and run.record.test_right for run in runs.values()):
+    if not all(run.record and run.record.right_by_pixels for run in runs.values()):
         return {}
     right = {
-        letter: unpack_right(run.record.test_right, run.record.answers["test"].images)
+        letter: unpack_right(run.record.right_by_pixels, run.record.answers["test"].images)
         for letter, run in runs.items()
         if run.record
     }
@@ -188,7 +189,8 @@ def _settings_of_run(run: FinishedRun) -> dict[str, Value]:
         "data": card.data,
         "data_digest": card.data_digest[:12],
         "seed": card.seed,
-        "epochs": card.epochs,
+        # As planned: --patience may have ended one earlier.
+        "epochs": run.record.settings.get("epochs", card.epochs) if run.record else card.epochs,
         "batch": card.batch,
         "replicas": card.replicas,
         "members": card.overrides.get("members"),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -79,9 +80,9 @@ def record(
         members=tuple(members),
         label_suspects=tuple(_label_suspects(digits, calibrated, known)),
         self_confidence=known.means,
-        test_right=pack_right(test.predicted == test.labels),
         augmented=tuple(augmented_images(digits.train, recipe.augmentation, seed=options.seed)),
         random=tuple(_sample_images(digits.test, test, _random(len(test.labels), seed=options.seed))),
+        right_by_pixels=pack_right((test.predicted == test.labels)[_order_by_content(digits.test, test)]),
     )
 
 
@@ -149,6 +150,16 @@ def _evenly_sampled(labels: np.ndarray) -> np.ndarray:
 def _random(images: int, *, seed: int) -> np.ndarray:
     """Return the indices of images chosen at random, independent of the predictions, ascending."""
     return np.sort(np.random.default_rng(seed).choice(images, min(MAX_RANDOM, images), replace=False))
+
+
+def _order_by_content(split: Split, found: Evaluation) -> list[int]:
+    """Return the indices of the predictions in an order that only depends on the images and their labels."""
+    # Image by image, and only its hash: mapped images may not fit the memory.
+    hashes = [
+        hashlib.sha256(split.images[image].tobytes() + bytes((label,))).digest()
+        for image, label in zip(found.images.tolist(), found.labels.tolist(), strict=True)
+    ]
+    return sorted(range(len(hashes)), key=hashes.__getitem__)
 
 
 def _self_confidence(calibrated: Mapping[str, Evaluation]) -> SelfConfidence:

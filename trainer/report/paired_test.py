@@ -7,6 +7,7 @@ other images, equally good networks would each get half right.
 
 import base64
 import dataclasses
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -76,11 +77,15 @@ HEADER = ("pair", "only the first right", "only the second right", "p-value", "t
 
 
 def against_best(right: Mapping[str, np.ndarray], best: str) -> dict[str, PairedTest]:
-    """Return the tests of the best network against each other network, by name of the other."""
-    others = [name for name in right if name != best]
+    """Return the tests of the best network against each other network, by name of the other.
+
+    Which one is best shows on the same images, so that the correction is for the tests of all pairs.
+    """
+    pairs = math.comb(len(right), 2)
     return {
         name: PairedTest(
-            int((right[best] & ~right[name]).sum()), int((right[name] & ~right[best]).sum()), len(others)
+            int((right[best] & ~right[name]).sum()), int((right[name] & ~right[best]).sum()), pairs
         )
-        for name in others
+        for name in right
+        if name != best
     }

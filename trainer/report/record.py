@@ -153,9 +153,12 @@ class RunRecord(VersionedRecord, what="a training run's record", format=FORMAT):
             empty in records of earlier versions.
         self_confidence: by digit, the mean probability of the label on test and validation images; empty in
             records of earlier versions.
-        test_right: which test images are right, in order, encoded by `paired_test.pack_right`.
+        test_right: of earlier versions, which test images are right in the order of the source; not used,
+            because the same images may have another order.
         augmented: a training image of each digit with augmented copies; empty without augmentation, and in
             records of earlier versions.
+        right_by_pixels: which test images are right, sorted by the SHA-256 of pixels and label, encoded by
+            `paired_test.pack_right`; empty in records of earlier versions.
     """
 
     finished: str
@@ -173,6 +176,7 @@ class RunRecord(VersionedRecord, what="a training run's record", format=FORMAT):
     self_confidence: tuple[float, ...] = ()
     test_right: str = ""
     augmented: tuple[AugmentedImage, ...] = ()
+    right_by_pixels: str = ""
 
     def __post_init__(self) -> None:
         for name, counts in self.class_counts.items():

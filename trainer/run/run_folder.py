@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import pathlib
 import tempfile
 from collections.abc import Collection, Iterator
 from typing import Final
@@ -100,10 +101,18 @@ def check_same_settings(places: Places, text: str, *, names: Collection[str]) ->
 
 
 def write_config(places: Places, text: str) -> None:
-    """Write the file that repeats the run, unless an earlier process of the run has."""
-    if not places.run.exists(run_config.FILE):
+    """Write the file that repeats the run; keep that of an earlier process whose work is continued."""
+    if not (places.run.exists(run_config.FILE) and _has_progress(places)):
         (places.run.folder / run_config.FILE).write_text(text, encoding="utf-8")
         places.run.publish(run_config.FILE)
+
+
+def _has_progress(places: Places) -> bool:
+    """Whether there is a checkpoint, or a checkpoint or bundle of an ensemble's member."""
+    if Checkpoints(places.checkpoints).steps():
+        return True
+    names = map(pathlib.PurePosixPath, places.run.names(MEMBERS))
+    return any(name.match("checkpoints/step-*.npz") or name.match(f"{BUNDLE}/{CARD}") for name in names)
 
 
 def _probe(places: Places) -> None:

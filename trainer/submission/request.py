@@ -6,10 +6,12 @@ import subprocess
 from collections.abc import Iterator
 from typing import Final
 
+from digitmill.default_model import SHIPPED
 from digitmill.extras import require
 from digitmill.native_log import quiet_start
 from digitmill.storage.object_stores.uris import GS
 from schemas.errors import UserError
+from trainer.data.sources.source_specs import split_weight
 from trainer.train_options import TrainOptions
 
 ENTRY_POINT: Final = ("python", "-m", "trainer.task")
@@ -85,9 +87,10 @@ class Request:
             )
 
     def check_paths(self, mounts: tuple[str, ...] = ()) -> None:
-        """Raise UserError for a path that is neither in `gs://` nor below a folder shared by the workers."""
+        """Raise UserError for a path that is neither in `gs://` nor in a folder shared by the workers."""
+        folders = tuple(f"{mount.rstrip('/')}/" for mount in mounts)
         for flag, path in self._paths():
-            if path.startswith((GS, *(f"{mount.rstrip('/')}/" for mount in mounts))):
+            if path.startswith(GS) or f"{path}/".startswith(folders):
                 continue
             shared = f"gs:// or below {' or '.join(mounts)}" if mounts else "gs://"
             raise UserError(
@@ -97,13 +100,14 @@ class Request:
             )
 
     def _paths(self) -> Iterator[tuple[str, str]]:
-        yield from self.options.places()
-        for source in (self.options.data,) if isinstance(self.options.data, str) else self.options.data:
+        # The model that comes with digitmill is on all workers.
+        yield from (found for found in self.options.places() if found != ("--init", SHIPPED))
+        for given in (self.options.data,) if isinstance(self.options.data, str) else self.options.data:
+            source, _ = split_weight(given)
             kind, _, path = source.partition(":")
-            # A weight may follow, as in sample@2.
             if kind in _DRAWN:
                 yield from (("--data", item) for item in path.split(",") if "/" in item)
-            elif kind.partition("@")[0] not in _PATHLESS:
+            elif kind not in _PATHLESS:
                 yield "--data", path
 
     def check_batch(self) -> None:

@@ -30,7 +30,7 @@ from trainer.recipes.parts import overrides, search_space
 from trainer.run.history import Epoch, best_epoch
 from trainer.train_options import TrainOptions
 from trainer.tuning import plots, processes, trial_results
-from trainer.tuning.study import Study, make_folder, read_trials
+from trainer.tuning.study import JOURNAL, Study, make_folder, read_trials
 from trainer.tuning.tune_options import TuneOptions
 
 
@@ -55,7 +55,8 @@ def run(options: TuneOptions) -> str:
             "the recipe has no search space", value=options.train.recipe, hint="choose another one"
         )
     make_folder(options.output, resume=options.resume)
-    if not (options.output / run_config.FILE).exists():
+    # The flags of an attempt that ended before the search began may have been wrong.
+    if not all((options.output / name).exists() for name in (JOURNAL, run_config.FILE)):
         folder = open_folder(str(options.output))
         folder.claim()
         folder.replace(run_config.FILE, options.run_config().encode())

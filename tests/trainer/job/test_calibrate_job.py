@@ -5,11 +5,14 @@ import sys
 import numpy as np
 import pytest
 
+from digitmill import extras
 from digitmill.confidence.scaling import apply_temperature
 from digitmill.engines.bundle_loader import open_bundle
 from digitmill.reports.card_text import format_card
 from schemas.errors import UserError
 from schemas.labels import UNREADABLE
+from tests.trainer.idx_files import write_set
+from trainer.data.sources import embedded_sample
 from trainer.job.calibrate_job import run
 from trainer.job.calibrate_options import CalibrateOptions
 
@@ -92,6 +95,19 @@ def test_images_of_the_training_are_refused(bundle_path, tmp_path):
         calibrate(bundle_path, tmp_path / "made", data=("sample",))
     made = calibrate(bundle_path, tmp_path / "made", data=("sample",), split="test")
     assert made.card.recalibration.images == 500
+
+
+def test_images_that_training_holds_out_are_a_validation_split(bundle_path, tmp_path):
+    idx = f"idx:{write_set(tmp_path / 'idx', embedded_sample.digits())}"
+    made = calibrate(bundle_path, tmp_path / "made", data=(idx,), split="validation", target_accuracy=0.9)
+    # A twelfth of 4,000, as the recipe says.
+    assert made.card.recalibration.images == pytest.approx(333, abs=5)
+
+
+def test_a_validation_split_needs_the_recipe(bundle_path, tmp_path, monkeypatch):
+    monkeypatch.setattr(extras, "is_installed", lambda module: module != "tensorflow")
+    with pytest.raises(UserError, match="TensorFlow is not installed: '--split validation'"):
+        calibrate(bundle_path, tmp_path / "made", data=("sample",), split="validation")
 
 
 def test_a_calibrated_bundle_can_be_calibrated_again(made, digit_folder, tmp_path):

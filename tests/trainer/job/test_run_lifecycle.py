@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import yaml
 
 from digitmill.storage import open_folder
 from schemas.errors import ExitCode, StoppedError, UserError
@@ -70,6 +71,14 @@ def test_the_command_answers_with_the_finished_runs_card(finished):
     )
     assert done.returncode == 0, done.stderr
     assert '"epochs": 1' in done.stdout
+
+
+def test_a_corrected_attempt_replaces_the_flags_of_the_one_that_failed(tmp_path):
+    output = tmp_path / "run"
+    for batch in (5_000, 6_000):
+        with pytest.raises(UserError, match="the batch is larger than the training split"):
+            train_job.run(options(output, batch=batch))
+    assert yaml.safe_load((output / "run.yaml").read_text())["train"]["batch"] == 6_000
 
 
 def test_two_runs_do_not_write_to_one_folder(tmp_path):

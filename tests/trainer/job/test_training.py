@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import functools
 import json
+import pathlib
 
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ from schemas.errors import JobFailedError, UserError
 from schemas.model import bundle
 from schemas.model.model_card import ModelCard
 from trainer import recipes
+from trainer.bundle import export
 from trainer.data.reading import Workers
 from trainer.data.sources import embedded_sample
 from trainer.data.splits import Digits
@@ -219,6 +221,18 @@ def test_the_source_gets_the_recipes_validation_fraction(name, fraction, tmp_pat
         training.train(
             TrainOptions(recipe=name, data="few", output=tmp_path), Asked(), run_location.of_run(tmp_path, {})
         )
+
+
+def test_the_card_has_the_epochs_until_patience_ended(few_digits, tmp_path, monkeypatch):
+    def write(model: keras.Model, card: ModelCard, *, target: pathlib.Path, **_: object) -> ModelCard:
+        target.mkdir()
+        return card
+
+    monkeypatch.setattr(export, "write_bundle", write)
+    # Too small a rate to change a weight.
+    result = run(few_digits, tmp_path / "run", epochs=5, patience=1, learning_rate=1e-12)
+    assert result.card.epochs == len(result.history) == 2
+    assert result.card.overrides["epochs"] == 5
 
 
 def test_a_batch_that_does_not_divide_is_refused_before_data_is_read(tmp_path):

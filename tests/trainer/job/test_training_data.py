@@ -11,6 +11,7 @@ from schemas.model.model_card import ModelCard
 from tests.trainer.idx_files import write_set
 from trainer.data import rejects
 from trainer.job import train_job, training
+from trainer.loop.actions.preemption import PreemptedError
 from trainer.train_options import TrainOptions
 
 
@@ -59,6 +60,22 @@ def test_a_mixture_with_balanced_classes(tmp_path, label_folder, few_digits, tra
         str(label_folder / "3/bad.png"),
         "UNSUPPORTED",
     ]
+
+
+def test_a_stopped_training_on_a_mixture_resumes(tmp_path, label_folder, few_digits, monkeypatch, capsys):
+    data = (f"idx:{write_set(tmp_path / 'idx', few_digits)}", f"folder:{label_folder}@3")
+    epochs = training.Trainer.epochs
+
+    def stopped(self):
+        yield next(epochs(self))
+        raise PreemptedError("stopped")
+
+    monkeypatch.setattr(training.Trainer, "epochs", stopped)
+    for resume in (False, True):
+        with pytest.raises(PreemptedError, match=r"stopped\. Resume with: "):
+            run(tmp_path, data=data, epochs=3, resume=resume)
+    printed = capsys.readouterr().out
+    assert printed.count("resumed after step ") == 1
 
 
 @pytest.mark.slow

@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from trainer import recipes
 from trainer.loop import updates, weights
+from trainer.recipes.parts import schedules
+from trainer.train_options import SCHEDULES
 
 RECIPE = recipes.load("dense-128")
 
@@ -156,6 +158,31 @@ def test_a_recipes_schedule_rate_and_averaging_are_set():
     cosine = optimizer(schedule="warmup-cosine")
     cosine.iterations.assign(5)
     assert float(cosine.learning_rate) == pytest.approx(1e-3)
+
+
+def rates(recipe) -> np.ndarray:
+    """The learning rate of each of 100 steps."""
+    return np.array([rate for _, rate in schedules.sample_rates(updates.make_optimizer(recipe, 100), 100)])
+
+
+RECIPES = pytest.mark.parametrize("name", ["dense-128", "cnn", "small-cnn", "fast-99"])
+"""One with a constant rate, one whose rate only falls, two that warm up: from 0, and from a share."""
+
+
+@RECIPES
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_another_schedule_keeps_the_recipes_greatest_rate(name, schedule):
+    recipe = recipes.load(name)
+    found = rates(dataclasses.replace(recipe, schedule=schedule))
+    assert found.max() == pytest.approx(rates(recipe).max(), rel=1e-5)
+
+
+@RECIPES
+def test_another_rate_keeps_the_shape_of_the_recipes_schedule(name):
+    recipe = recipes.load(name)
+    own, found = rates(recipe), rates(dataclasses.replace(recipe, learning_rate=0.5))
+    assert found.max() == pytest.approx(0.5, rel=1e-5)
+    assert found / found.max() == pytest.approx(own / own.max(), abs=1e-5)
 
 
 def test_averages_replace_the_weights_temporarily(one_replica):

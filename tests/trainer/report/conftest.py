@@ -65,7 +65,13 @@ def card(run_record: RunRecord) -> ModelCard:
     """A card that goes with `run_record`."""
     test = run_record.answers["test"]
     measured = Accuracy(test.right, test.images)
-    return dataclasses.replace(FULL, test_accuracy=measured, temperature=0.8, overrides={"epochs": 3})
+    return dataclasses.replace(
+        FULL,
+        epochs=run_record.settings["epochs"],
+        test_accuracy=measured,
+        temperature=0.8,
+        overrides={"epochs": 3},
+    )
 
 
 @pytest.fixture(scope="session")

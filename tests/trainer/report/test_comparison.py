@@ -27,7 +27,8 @@ def run(card: ModelCard, run_record: RunRecord):
 
 
 def test_without_answers_image_by_image_intervals_decide(run, run_record: RunRecord) -> None:
-    old = dataclasses.replace(run_record, test_right="")
+    # In the order of the source, which may be another one for each run.
+    old = dataclasses.replace(run_record, right_by_pixels="", test_right=run_record.right_by_pixels)
 
     def of(*rights: int) -> dict[str, FinishedRun]:
         return by_letter([run(record=old, test_accuracy=Accuracy(right, 10_000)) for right in rights])
@@ -115,6 +116,7 @@ def test_on_the_same_images_the_exact_test_decides(run, record_of) -> None:
     page, _ = render_comparison(runs)
     assert "Beyond chance?" in page
     assert "C and A" in page
+    assert "corrected for all 3 pairs of runs" in page
 
 
 def test_the_command_to_make_it_again_has_its_folder(run) -> None:

@@ -13,6 +13,7 @@ from digitmill.reports.gallery import inline_png
 from trainer import recipes
 from trainer.metrics.measures import Evaluation
 from trainer.report import measuring
+from trainer.report.paired_test import unpack_right
 from trainer.report.record import RunRecord, SplitMetrics
 from trainer.train_options import TrainOptions
 
@@ -144,3 +145,22 @@ def test_a_record_of_pictures_that_are_no_digit(record_of, with_not_digits, few_
     for each in shown:
         assert with_not_digits.test.labels[each.image] == each.label
         assert each.png == inline_png(with_not_digits.test.images[each.image])
+
+
+def test_right_answers_are_in_an_order_of_their_own(few_digits) -> None:
+    draw = np.random.default_rng(6)
+    count = len(few_digits.test)
+    probabilities = draw.dirichlet(np.ones(10), count).astype(np.float32)
+
+    def right(order: np.ndarray) -> str:
+        digits = dataclasses.replace(few_digits, test=few_digits.test.take(order))
+        found = {"test": Evaluation.of(digits.test.labels, probabilities[order])}
+        options = TrainOptions(recipe="dense-128", data="few", output="run")
+        recipe = recipes.load("dense-128")
+        made = measuring.record(options, recipe, digits, uncalibrated=found, calibrated=found, threshold=0.9)
+        return made.right_by_pixels
+
+    as_listed = right(np.arange(count))
+    assert right(draw.permutation(count)) == as_listed
+    num_right = int((probabilities.argmax(axis=1) == few_digits.test.labels).sum())
+    assert unpack_right(as_listed, count).sum() == num_right > 0

@@ -35,3 +35,8 @@ def test_the_best_is_held_against_each_other_one() -> None:
     tests = against_best({"A": worse, "B": best}, "B")
     assert tests == {"A": PairedTest(5, 1)}
     assert tests["A"].row("B", "A") == ("B and A", "5", "1", "0.22", "may be chance")
+
+
+def test_the_best_is_chosen_on_the_same_images_so_that_all_pairs_count() -> None:
+    tests = against_best({name: np.ones(4, bool) for name in "ABCD"}, "B")
+    assert {name: test.comparisons for name, test in tests.items()} == {"A": 6, "C": 6, "D": 6}

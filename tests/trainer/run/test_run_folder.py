@@ -46,3 +46,28 @@ def test_a_place_that_cannot_be_written_is_refused():
 def test_an_address_of_no_store_is_refused():
     with pytest.raises(UserError, match="neither a path nor an address in gs://"):
         claim("http://host/run")
+
+
+def config_after(folder: pathlib.Path, *texts: str) -> str:
+    for text in texts:
+        run_folder.write_config(run_location.of_run(folder, {}), text)
+    return (folder / "run.yaml").read_text()
+
+
+def test_the_flags_of_an_attempt_that_has_saved_nothing_are_replaced(tmp_path):
+    (tmp_path / "members" / "seed-1").mkdir(parents=True)
+    assert config_after(tmp_path, "first", "second") == "second"
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        "checkpoints/step-0000000010.npz",
+        "members/seed-1/checkpoints/step-0000000010.npz",
+        "members/seed-1/bundle/model_card.json",
+    ],
+)
+def test_the_flags_of_a_run_that_is_continued_are_kept(tmp_path, saved):
+    (tmp_path / saved).parent.mkdir(parents=True)
+    (tmp_path / saved).touch()
+    assert config_after(tmp_path, "first", "second") == "first"

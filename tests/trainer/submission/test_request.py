@@ -77,6 +77,18 @@ def test_a_shared_folder_will_do_and_its_neighbor_will_not():
         request("sample", "/mnt/trainers/run").check_paths(("/mnt/train",))
 
 
+@pytest.mark.parametrize("mount", ["/mnt/train", "/mnt/train/"])
+@pytest.mark.parametrize("data", ["folder:/mnt/train", "folder:/mnt/train/", "folder:/mnt/train@5"])
+def test_a_shared_folder_itself_will_do(data, mount):
+    request(data).check_paths((mount,))
+
+
+def test_the_model_that_comes_with_digitmill_is_on_all_workers():
+    request(init="shipped").check_paths()
+    with pytest.raises(UserError, match="workers cannot see the path of --teacher"):
+        request(teacher="shipped").check_paths()
+
+
 def test_a_batch_that_does_not_divide_over_all_gpus_is_refused_before_it_costs_anything():
     with pytest.raises(UserError, match="divide evenly over 6 replicas"):
         dataclasses.replace(request(), workers=3, gpus=2).check_batch()

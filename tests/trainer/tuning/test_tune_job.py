@@ -19,6 +19,7 @@ from trainer.loop.training_loop import Trainer
 from trainer.recipes.parts.search_space import Choice, Real
 from trainer.train_options import TrainOptions
 from trainer.tuning import tune_job
+from trainer.tuning.study import JOURNAL
 from trainer.tuning.tune_options import TuneOptions
 
 SPACE = {"learning_rate": Real(1e-4, 1e-2, log=True), "batch": Choice((20, 40, 401))}
@@ -155,6 +156,21 @@ def test_data_without_held_out_images_are_refused(tmp_path, monkeypatch, few_dig
     monkeypatch.setattr(training, "read_data", lambda *_, **__: digits)
     with pytest.raises(UserError, match="tuning needs held-out images"):
         tune_job.run(options(tmp_path))
+
+
+def test_the_flags_are_those_of_the_attempt_that_began_the_search(tmp_path, monkeypatch, few_digits):
+    digits = dataclasses.replace(few_digits, validation=None)
+    monkeypatch.setattr(training, "read_data", lambda *_, **__: digits)
+
+    def trials_after(trials: int, **more) -> int:
+        with pytest.raises(UserError, match="tuning needs held-out images"):
+            tune_job.run(options(tmp_path, trials=trials, **more))
+        return yaml.safe_load((tmp_path / "run.yaml").read_text())["tune"]["trials"]
+
+    assert trials_after(2) == 2
+    assert trials_after(3) == 3
+    (tmp_path / JOURNAL).touch()
+    assert trials_after(4, resume=True) == 3
 
 
 def test_several_machines_are_refused(tmp_path, monkeypatch):

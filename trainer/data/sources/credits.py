@@ -12,6 +12,7 @@ from schemas.errors import UserError
 from schemas.model.data_source import DataSource
 from trainer.data.sources.embedded_sample import CREDIT, LICENSE
 from trainer.data.sources.folder import CREDIT_FILE
+from trainer.data.sources.idx import folder_of
 from trainer.data.splits import Digits
 
 
@@ -45,11 +46,17 @@ def _credit(found: DataSource) -> _Credit:
 def _stated(source: str) -> _Credit:
     """Return what the user's file says."""
     kind, _, place = source.partition(":")
-    folder = place if kind in ("folder", "idx") else posixpath.dirname(place)
-    if kind == "tfds" or not place or has_magic(folder):
+    if kind == "tfds" or not place:
         return _Credit()
     # Most sources have none.
     with contextlib.suppress(FileNotFoundError, NotADirectoryError, UserError):
-        lines = read_place(posixpath.join(folder, CREDIT_FILE)).decode(errors="replace").splitlines()
-        return _Credit(*(line.strip() for line in [*lines, "", "", ""][:3]))
+        if not has_magic(folder := _folder(kind, place)):
+            lines = read_place(posixpath.join(folder, CREDIT_FILE)).decode(errors="replace").splitlines()
+            return _Credit(*(line.strip() for line in [*lines, "", "", ""][:3]))
     return _Credit()
+
+
+def _folder(kind: str, place: str) -> str:
+    if kind == "idx":
+        return folder_of(place)
+    return place if kind == "folder" else posixpath.dirname(place)

@@ -124,11 +124,13 @@ def _pictures(file: ListedImage, *, images: int) -> Iterator[tuple[int, np.ndarr
             row += len(pictures)
 
 
+def folder_of(path: str) -> str:
+    """Return the folder of a set, whose path may go on with the prefix of its file names."""
+    return _listed(path)[0]
+
+
 def _find(path: str) -> _Files:
-    sets = _sets(path)
-    if not sets and not path.endswith("/"):
-        folder, _, start = path.rpartition("/")
-        sets = {name: files for name, files in _sets(folder or ".").items() if name.startswith(start)}
+    _, sets = _listed(path)
     if len(sets) != 1:
         which = ", ".join(sorted(sets))
         _refuse(path, f"name one set of it: idx:{path}/SET, of {which}" if sets else "check the folder")
@@ -147,6 +149,16 @@ _WANTED: Final[Mapping[tuple[str, str], int]] = {
     ("t10k", "labels"): 1,
 }
 """Part and kind of each file, and its number of dimensions."""
+
+
+def _listed(path: str) -> tuple[str, dict[str, dict[tuple[str, str], ListedImage]]]:
+    """Return the folder of a path, and the sets there that it may name, as `_sets` does."""
+    sets = _sets(path)
+    if sets or path.endswith("/"):
+        return path, sets
+    folder, _, start = path.rpartition("/")
+    named = {name: files for name, files in _sets(folder or ".").items() if name.startswith(start)}
+    return folder or ".", named
 
 
 def _sets(folder: str) -> dict[str, dict[tuple[str, str], ListedImage]]:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from digitmill.imaging.batch import decode_batch
-from digitmill.storage import ImageReader, ListedImage, ReadLimits
+from digitmill.storage import ImageReader, ReadLimits
 from digitmill.storage.local_input import stat_file
 from digitmill.storage.names import path_of, place_of
 from digitmill.storage.object_stores.uris import is_object
@@ -59,7 +59,7 @@ def _decoder(processes: int, *, given: str, listed_here: bool) -> Iterator[Decod
 
 
 def _decode(chunk: _Chunk, *, reader: ImageReader, given: str, listed_here: bool) -> DecodedBatch:
-    files = chunk.files if listed_here else [one._replace(image=_as_here(one.image)) for one in chunk.files]
+    files = chunk.files if listed_here else list(map(_as_here, chunk.files))
     return DecodedBatch(
         positions=chunk.positions,
         names=[place_of(one.image.uri, given) for one in chunk.files],
@@ -68,11 +68,13 @@ def _decode(chunk: _Chunk, *, reader: ImageReader, given: str, listed_here: bool
     )
 
 
-def _as_here(image: ListedImage) -> ListedImage:
+def _as_here(file: LabeledFile) -> LabeledFile:
     """Return a file of a disk with the time that it has on this machine: the chief may have listed a copy."""
-    if is_object(image.uri):
-        return image
-    return image._replace(generation=stat_file(path_of(image.uri)).generation)
+    # One whose content was given along has a name that need not be a place.
+    if file.content or is_object(file.image.uri):
+        return file
+    here = stat_file(path_of(file.image.uri))
+    return file._replace(image=file.image._replace(generation=here.generation))
 
 
 def _contents(files: Sequence[LabeledFile], reader: ImageReader) -> Iterator[bytes | ImageError]:

@@ -16,6 +16,9 @@ _WARM_UP_EPOCHS: Final = 5
 _MOST_WARM_UP: Final = 0.2
 """Of the steps, in a training of few epochs."""
 
+_RATES: Final = ("initial_learning_rate", "warmup_target", "end_learning_rate")
+"""Arguments of Keras's schedules that are learning rates; the others are steps and shares."""
+
 _SAMPLES: Final = 100
 """About how many steps `sample_rates` returns."""
 
@@ -79,14 +82,12 @@ def scaled(
         epochs: its epochs.
     """
     warm_up = max(1, round(steps * min(_WARM_UP_EPOCHS / epochs, _MOST_WARM_UP)))
-    if isinstance(rate, keras.optimizers.schedules.PolynomialDecay):
-        rate = float(rate.initial_learning_rate)  # a constant; see set_rate
+    peak = peak_of(rate)
     if not isinstance(rate, keras.optimizers.schedules.CosineDecay):
         # Down to the whole of it: a constant.
         return keras.optimizers.schedules.CosineDecay(
-            rate, 1, alpha=1.0, warmup_target=rate * factor, warmup_steps=warm_up
+            peak, 1, alpha=1.0, warmup_target=peak * factor, warmup_steps=warm_up
         )
-    peak = rate.initial_learning_rate if rate.warmup_target is None else rate.warmup_target
     rising = max(rate.warmup_steps, warm_up)
     return keras.optimizers.schedules.CosineDecay(
         rate.initial_learning_rate,
@@ -95,6 +96,40 @@ def scaled(
         warmup_target=peak * factor,
         warmup_steps=rising,
     )
+
+
+def peak_of(rate: float | keras.optimizers.schedules.LearningRateSchedule) -> float:
+    """Return the greatest learning rate of a schedule; raise ValueError for an unsupported one.
+
+    Supported are those of Keras that begin with their greatest rate, or rise to it in a warm-up.
+    """
+    if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        return rate
+    found = getattr(rate, "warmup_target", None) or getattr(rate, "initial_learning_rate", None)
+    if found is None:
+        raise ValueError(f"unsupported schedule: {type(rate).__name__}. Choose one with an initial rate.")
+    return float(found)
+
+
+def with_peak(
+    rate: float | keras.optimizers.schedules.LearningRateSchedule, peak: float
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """Return a schedule of the same shape with another greatest learning rate."""
+    if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        return peak
+    own, settings = peak_of(rate), rate.get_config()
+    changed = {name: settings[name] / own * peak for name in _RATES if settings.get(name) is not None}
+    return type(rate).from_config({**settings, **changed})
+
+
+def schedule_of(
+    optimizer: keras.optimizers.Optimizer,
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """Return the schedule of an optimizer that was not used yet, or its constant learning rate."""
+    rate = optimizer._learning_rate
+    if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        return rate
+    return rate_of(optimizer)
 
 
 def rate_of(optimizer: keras.optimizers.Optimizer) -> float:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from tests.trainer.idx_files import write_set
 from trainer.data.reading import ReadOptions
 from trainer.data.sources import credits, embedded_sample
 from trainer.data.sources.source_specs import open_source, open_sources
@@ -50,6 +51,20 @@ def test_a_list_of_labels_has_its_credit_beside_it(label_folder, tmp_path):
     (tmp_path / "lists" / "CREDIT.txt").write_text("Listed\nMIT\nus\n")
     (found,) = of(f"labels:{tmp_path}/lists/labels.csv")
     assert (found.name, found.license, found.credit) == ("Listed", "MIT", "us")
+
+
+def test_one_of_several_idx_sets_has_the_credit_of_its_folder(few_digits, tmp_path):
+    folder = write_set(tmp_path / "sets", few_digits, prefix="mine-")
+    write_set(folder, few_digits, prefix="other-")
+    (folder / "CREDIT.txt").write_text("Sets\nMIT\nus\n")
+    (found,) = of(f"idx:{folder}/mine-")
+    assert (found.name, found.license, found.credit) == ("Sets", "MIT", "us")
+
+
+def test_the_credit_of_the_folder_above_is_not_taken(few_digits, tmp_path):
+    (tmp_path / "CREDIT.txt").write_text("All\nMIT\nus\n")
+    (found,) = of(f"idx:{write_set(tmp_path / 'idx', few_digits)}")
+    assert (found.name, found.license, found.credit) == ("", "", "")
 
 
 def test_each_source_of_a_mixture_is_named_without_its_weight(tmp_path, segment_fonts):

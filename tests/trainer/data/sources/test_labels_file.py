@@ -7,7 +7,7 @@ import urllib.parse
 import pytest
 
 from schemas.errors import UserError
-from trainer.data.reading import ReadOptions
+from trainer.data.reading import ALONE, ReadOptions, Workers
 from trainer.data.rejects import Rejects
 from trainer.data.sources.folder import FolderSource
 from trainer.data.sources.labels_file import LabelsSource
@@ -193,6 +193,20 @@ def test_embedded_images_need_no_file(tmp_path, label_folder):
     ]
     digits = read(write(tmp_path / "labels.csv", rows, header="path,label,sha256,pixels"))
     assert sides(digits) == sides(FolderSource(str(label_folder)).read(validation_fraction=0))
+
+
+def test_several_workers_share_embedded_images(tmp_path, label_folder):
+    rows = [
+        f"a.zip!{number}.png,{file.parent.name},{pixels_of(file)}"
+        for number, file in enumerate(images_of(label_folder))
+    ]
+    path = write(tmp_path / "labels.csv", rows, header="path,label,pixels")
+    whole, *shares = (
+        LabelsSource(str(path)).read(validation_fraction=0, workers=workers)
+        for workers in (ALONE, Workers(0, 2), Workers(1, 2))
+    )
+    assert {share.digest for share in shares} == {whole.digest}
+    assert sum(len(share.train) for share in shares) == len(whole.train)
 
 
 def test_the_cache_distinguishes_embedded_images_by_content(tmp_path, label_folder):

@@ -74,3 +74,9 @@ def test_a_schedule_without_a_rise_gets_one():
     falling = schedules.rise_and_fall(0.1, 100, rise=0, start=0.5, end=0.0)
     rate = schedules.scaled(falling, 4.0, steps=100, epochs=50)
     assert [float(rate(step)) for step in (0, 5, 10, 100)] == pytest.approx([0.1, 0.25, 0.4, 0.0], abs=1e-6)
+
+
+def test_a_schedule_without_an_initial_rate_is_refused():
+    steps = keras.optimizers.schedules.PiecewiseConstantDecay([10], [0.1, 0.2])
+    with pytest.raises(ValueError, match="unsupported schedule: PiecewiseConstantDecay"):
+        schedules.with_peak(steps, 0.5)
