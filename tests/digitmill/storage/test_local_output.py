@@ -262,6 +262,22 @@ def test_a_launcher_notices_that_its_folder_was_removed(folder: LocalFolder) -> 
             hold.confirm()
 
 
+def test_a_launcher_that_lost_its_folder_leaves_the_lock_of_the_next_one(folder: LocalFolder) -> None:
+    with contextlib.ExitStack() as first, contextlib.ExitStack() as second:
+        lost = first.enter_context(folder.hold())
+        shutil.rmtree(folder.path)
+        hold = second.enter_context(folder.hold())
+        with pytest.raises(StorageError, match="the output folder was removed"):
+            lost.confirm()
+        first.close()
+        hold.confirm()
+        with pytest.raises(UserError, match="another launcher is writing"), folder.hold():
+            pass
+        hold.confirm()
+    with folder.hold():
+        pass
+
+
 def test_of_many_launchers_at_once_one_wins(folder: LocalFolder) -> None:
     winners, losers = [], []
     barrier, done = threading.Barrier(8), threading.Event()
