@@ -74,10 +74,11 @@ class LocalFolder:
                     temporaries[name] = stack.enter_context(self._temporary(self.path / name, data))
             for name, temporary in temporaries.items():
                 target = self.path / name
-                with self._using(name), contextlib.suppress(FileExistsError):  # written before
+                # Also for a file that is there already: whoever wrote it may not have waited for the disk yet.
+                folders[target.parent] = name
+                with self._using(name), contextlib.suppress(FileExistsError):
                     _sync(temporary)
                     self._link(temporary, target)
-                    folders[target.parent] = name
         for folder, name in folders.items():
             with self._using(name):
                 _sync(folder)
