@@ -74,7 +74,7 @@ class LocalFolder:
                     temporaries[name] = stack.enter_context(self._temporary(self.path / name, data))
             for name, temporary in temporaries.items():
                 target = self.path / name
-                # Also for a file that is there already: whoever wrote it may not have waited for the disk yet.
+                # Also for a file that is there already: its writer may not have waited for the disk yet.
                 folders[target.parent] = name
                 with self._using(name), contextlib.suppress(FileExistsError):
                     _sync(temporary)

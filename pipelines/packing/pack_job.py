@@ -157,14 +157,15 @@ def _pack(
     done = [read_packed(item, output) for item in items]
     failures = [failed for item in done for failed in item.failures]
     config = Part.of(run_config.FILE, output.read(run_config.FILE))
+    hold.confirm()
     parts = (
         *(part for item in done for part in item.parts),
         _write_failures(output, failures, options.inputs),
         config,
     )
     finished = _manifest(options, done, parts, survey=survey, started=started, seconds=seconds)
+    _remove_strays(output, items, parts, hold)
     hold.confirm()
-    _remove_strays(output, items, parts)
     write_manifest(output, finished.to_json().encode(), signer)
     return finished
 
@@ -181,7 +182,9 @@ def _by_file(images: Iterable[ListedImage], labels: str) -> Iterator[ListedImage
         yield image
 
 
-def _remove_strays(output: OutputFolder, items: Sequence[WorkItem], parts: Sequence[Part]) -> None:
+def _remove_strays(
+    output: OutputFolder, items: Sequence[WorkItem], parts: Sequence[Part], hold: Hold
+) -> None:
     """Remove shards and records that do not count.
 
     They belong to work items that are gone because the input changed before a resume, or to an attempt whose
@@ -191,8 +194,9 @@ def _remove_strays(output: OutputFolder, items: Sequence[WorkItem], parts: Seque
     packed_here = {name for name in output.walk() if fnmatch.fnmatchcase(name, SHARDS)}
     recorded = {f"{STATISTICS}/{name}" for name in output.names(STATISTICS)}
     for name in (packed_here | recorded) - kept:
+        hold.confirm()
         output.delete(name)
-    remove_temporary_files(output, ("", STATISTICS))
+    remove_temporary_files(output, ("", STATISTICS), confirm=hold.confirm)
 
 
 class PackWorkItem(beam.DoFn):

@@ -155,8 +155,8 @@ class Lease:
 
     def _renew(self) -> None:
         while not self._lost and not self._stop.wait(RENEW_SECONDS):
-            # Where the store is out of reach, it is for other launchers as well. And who interrupts the waits of
-            # other threads does not mean this one.
+            # Where the store is out of reach, it is for other launchers as well. An interruption is not meant
+            # for this thread.
             with contextlib.suppress(StoreError, StorageError), self._renewing:
                 self._renew_once(patient=False)
 

@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import hashlib
 import io
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 from digitmill import cli
 from digitmill.storage import ImageReader, OutputFolder, open_folder
 from digitmill.storage.listed_image import ListedImage
+from digitmill.storage.local_output import LocalFolder
 from pipelines.archives import archive_kind, read_members
 from pipelines.listing.frozen_listing import frozen_items
 from pipelines.listing.input_listing import list_images
@@ -33,6 +35,7 @@ from schemas.errors import StoppedError, UnreconciledError, UserError
 from schemas.layout import statistics_name
 from schemas.manifest import Part
 from schemas.packed import PackManifest
+from tests.lost_hold import LostHold, watch_changes
 
 FLAGS = ("--runner=FnApiRunner",)
 
@@ -286,6 +289,25 @@ def test_a_lost_record_is_not_passed_over(
     with pytest.raises(UnreconciledError, match=r"the record .* cannot be read"):
         packed_into(digit_folder, tmp_path / "out")
     assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_a_launcher_that_lost_its_output_changes_nothing_more(
+    mixed_folder: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = watch_changes(monkeypatch)
+    for most in range(3):
+
+        @contextlib.contextmanager
+        def hold(folder: LocalFolder, most: int = most) -> Iterator[LostHold]:
+            folder.claim()
+            folder.write_once(".cut-off.tmp", b"1")
+            yield LostHold(changes, most)
+
+        monkeypatch.setattr(LocalFolder, "hold", hold)
+        changes.clear()
+        with pytest.raises(StoppedError, match="no longer holds its output"):
+            packed_into(mixed_folder, tmp_path / str(most))
+        assert changes == ["failures.csv", ".cut-off.tmp"][:most]
 
 
 def test_scoring_reads_what_was_packed(digit_folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
