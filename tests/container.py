@@ -62,6 +62,15 @@ class Container:
         return ListedImage(f"{self.uri}/{name}", 1, 1, checksum="x")
 
 
+class SortedBucket(Container):
+    """Names of objects, listed in their order and from any name on, as S3 does."""
+
+    def list(self, prefix: str, *, most: int | None = None, after: str = "") -> Iterator[ListedImage]:
+        below = (name for name in sorted(self.names) if name.startswith(prefix) and name != prefix)
+        names = (name for name in below if name > after)
+        yield from map(self._object, itertools.islice(names, most))
+
+
 def serve(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a container stand in for what a test lists."""
     monkeypatch.setattr(places, "open_bucket", lambda *_: container)

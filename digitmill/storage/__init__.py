@@ -12,6 +12,7 @@ from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_input import NothingFoundError
 from digitmill.storage.places import (
     can_list_ranges,
+    examine_bucket,
     first_names,
     list_folder,
     list_keys,
@@ -39,6 +40,7 @@ __all__ = [
     "Survey",
     "before_run",
     "can_list_ranges",
+    "examine_bucket",
     "first_names",
     "interface",
     "junk",

@@ -28,12 +28,15 @@ class _Lock:
 
     def confirm(self) -> None:
         """Check that its file exists: while this process lives, nobody else can have taken it."""
-        try:
-            held = os.path.samestat(os.fstat(self.handle), os.stat(self.path))
-        except OSError:
-            held = False
-        if not held:
+        if not self.is_held():
             raise _removed(self.path.parent)
+
+    def is_held(self) -> bool:
+        """Whether its file is still the one that was locked, not that of a folder made since."""
+        try:
+            return os.path.samestat(os.fstat(self.handle), os.stat(self.path))
+        except OSError:
+            return False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,10 +74,11 @@ class LocalFolder:
                     temporaries[name] = stack.enter_context(self._temporary(self.path / name, data))
             for name, temporary in temporaries.items():
                 target = self.path / name
-                with self._using(name), contextlib.suppress(FileExistsError):  # written before
+                # Also for a file that is there already: its writer may not have waited for the disk yet.
+                folders[target.parent] = name
+                with self._using(name), contextlib.suppress(FileExistsError):
                     _sync(temporary)
                     self._link(temporary, target)
-                    folders[target.parent] = name
         for folder, name in folders.items():
             with self._using(name):
                 _sync(folder)
@@ -160,13 +164,15 @@ class LocalFolder:
         """Lock the folder; the system releases the lock if the process dies."""
         new = not self.path.exists()
         self.claim()
-        lock = self._lock()
+        handle = self._lock()
+        lock = _Lock(self.path / LOCK, handle)
         try:
-            yield _Lock(self.path / LOCK, lock)
+            yield lock
         finally:
             # Unlinked while it is locked: a process that opened it before sees that it is stale.
-            (self.path / LOCK).unlink(missing_ok=True)
-            os.close(lock)
+            if lock.is_held():
+                lock.path.unlink(missing_ok=True)
+            os.close(handle)
             if new:
                 with contextlib.suppress(OSError):
                     self.path.rmdir()  # nothing was written

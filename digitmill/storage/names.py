@@ -115,22 +115,29 @@ def uri_in(name: str, file: str | pathlib.Path) -> str:
     if "://" not in f"{name}{place.removeprefix(_FILE)}" or name.startswith("/"):
         base = os.fsencode(local_path(place))
         folder = os.getcwdb() if base.startswith(_PIPES) else os.path.dirname(base)
-        return uri_of(os.path.join(folder, os.fsencode(name)))
+        path = os.path.join(folder, os.fsencode(name))
+        if b"\0" not in path:
+            return uri_of(path)
+        raise _unusable_name(name, file)
     if "://" not in name:
         name = f"{folder_of(place)}/{name}"
     if name.startswith(_FILE):
         path = path_of(name)
-        if path.startswith(b"/"):
+        if path.startswith(b"/") and b"\0" not in path:
             return uri_of(path)  # one file, one URI, however it was quoted
     scheme, _, rest = name.partition("://")
     bucket, _, key = rest.partition("/")
     if scheme not in SCHEMES or not bucket or not key or printable(name) != name:
-        raise UserError(
-            "neither a path nor a URI of file:///, gs://, s3:// or az:// in UTF-8",
-            value=name,
-            hint=f"correct it in {file}",
-        )
+        raise _unusable_name(name, file)
     return name
+
+
+def _unusable_name(name: str, file: str | pathlib.Path) -> UserError:
+    return UserError(
+        "neither a path nor a URI of file:///, gs://, s3:// or az:// in UTF-8",
+        value=name,
+        hint=f"correct it in {file}",
+    )
 
 
 def place_as_given(given: str | os.PathLike[str]) -> str:

@@ -46,21 +46,37 @@ def list_place(given: str, survey: Survey | None = None, *, in_order: bool = Tru
     if not is_object(given):
         yield from list_files(local_path(given), survey)
         return
+    for image, taken in examine_bucket(given, survey, in_order=in_order):
+        if taken:
+            yield image
+        else:
+            survey.ignored += 1
+
+
+def examine_bucket(
+    given: str, survey: Survey, *, in_order: bool = True
+) -> Iterator[tuple[ListedImage, bool]]:
+    """Yield the files of a place in a bucket, and whether the survey takes each; count nothing.
+
+    Raises:
+        NothingFoundError: when the place does not exist or matches nothing.
+        UserError: when the place cannot be listed.
+    """
     scheme, bucket, name = split_place(given)
-    found, left_out = False, survey.left_out
-    for image in _matching(scheme, bucket, name, survey, in_order=in_order):
+    found = False
+    for image, taken in _matching(scheme, bucket, name, survey, in_order=in_order):
         if not is_folder_marker(image):
             found = True
-            yield image
-    if not found and survey.left_out == left_out:
+            yield image, taken
+    if not found:
         raise NothingFoundError("input not found", value=given, hint="check the name or the pattern")
 
 
 def _matching(
     scheme: str, bucket: str, name: str, survey: Survey, *, in_order: bool
-) -> Iterator[ListedImage]:
+) -> Iterator[tuple[ListedImage, bool]]:
     exact = list_object(scheme, bucket, name) if name else []
-    yield from exact
+    yield from ((image, True) for image in exact)
     # A name that ends in a slash is a folder's, whatever characters it holds.
     matches = None
     if has_magic(name) and not exact and not name.endswith("/"):
@@ -72,8 +88,7 @@ def _matching(
         key = split(image.uri)[2]
         if image in exact or (matches and not matches(key)):
             continue
-        if is_folder_marker(image) or survey.keep(key[len(folder) :]):
-            yield image
+        yield image, is_folder_marker(image) or survey.takes(key[len(folder) :])
 
 
 def list_object(scheme: str, bucket: str, name: str) -> list[ListedImage]:

@@ -80,9 +80,13 @@ class Survey:
     # The folders of each kind of visit: by device and inode, a hash of the path.
     _visits: dict[Visit, dict[int, dict[int, int]]] = dataclasses.field(default_factory=dict, repr=False)
 
+    def takes(self, name: str) -> bool:
+        """Whether to list a file, by its name relative to the input."""
+        return not is_junk(os.fsencode(name)) and self.selection.takes(name)
+
     def keep(self, name: str) -> bool:
         """Whether to list a file, by its name relative to the input; if not, count it as ignored."""
-        kept = not is_junk(os.fsencode(name)) and self.selection.takes(name)
+        kept = self.takes(name)
         self.ignored += not kept
         return kept
 

@@ -117,6 +117,7 @@ def run(options: CompactOptions) -> Summary:
             with Progress(output, [], adds_items=is_listed, verb="merging", watchdog=watchdog):
                 _run_pipeline(task, runs, pipeline_options)
             reconciled = _reconcile(task, output)
+            remove_unreferenced(output, reconciled, confirm=hold.confirm)
             seconds = time.monotonic() - began
             draft = _manifest(plan, runs, reconciled, started=started, seconds=seconds)
             draft = dataclasses.replace(draft, command=options.command(resume=True))
@@ -311,9 +312,7 @@ def _reconcile(task: MergeTask, output: OutputFolder) -> Reconciliation:
         name = merged_listing(bucket)
         item = read_item(output, name)
         items += frozen_items(name, item) if item else ()
-    reconciled = reconcile(ListingIndex(tuple(items)), output=output, most=MAX_ITEM_SIZE)
-    remove_unreferenced(output, reconciled)
-    return reconciled
+    return reconcile(ListingIndex(tuple(items)), output=output, most=MAX_ITEM_SIZE)
 
 
 def _manifest(

@@ -19,7 +19,7 @@ from pipelines.history.incremental import PastListingFile, Version, bucket_of, s
 from pipelines.listing.frozen_listing import read_items, write_item
 from pipelines.listing.relative_names import RelativeNames
 from pipelines.listing.work_item import MAX_ITEM_SIZE, WorkItem, pack_items, separate_archives
-from pipelines.rows.row_reading import read_rows, row_parts
+from pipelines.rows.row_reading import read_part, row_parts
 from pipelines.scoring.rows import write_parts
 from pipelines.scoring.scored_batch import ScoredBatch
 from pipelines.statistics.agreement import Disagreement
@@ -115,7 +115,7 @@ def _outcomes(
         kept = [(key(kept.image), dataclasses.asdict(kept)) for kept in getattr(record, kind)]
         yield from _packed(run, kind, kept, buckets=buckets)
     for part in row_parts(record.parts):
-        for rows in read_rows(part.name, output.read(part.name), columns, MAX_ITEM_SIZE):
+        for rows in read_part(output, part, columns, MAX_ITEM_SIZE):
             yield from _rows(run, PackedRows.of(rows, key), buckets=buckets)
 
 

@@ -25,7 +25,7 @@ from pipelines.history.incremental import PastListingFile, past_listing_files, r
 from pipelines.history.past_runs import PastRun
 from pipelines.listing.frozen_listing import read_items
 from pipelines.listing.work_item import WorkItem
-from pipelines.rows.row_reading import read_rows, row_parts
+from pipelines.rows.row_reading import read_part, row_parts
 from pipelines.statistics.item_statistics import read_record
 from schemas.layout import statistics_name
 from schemas.prediction import COLUMNS, Decision
@@ -232,7 +232,7 @@ def _item_outcomes(
     for failure in record.failures:
         yield from entry(failure.image, failure.code, None)
     for part in row_parts(record.parts):
-        for found in read_rows(part.name, output.read(part.name), _COLUMNS):
+        for found in read_part(output, part, _COLUMNS):
             lists = [each.tolist() if isinstance(each, np.ndarray) else each for each in found.values()]
             for image, digit, confidence, second, second_confidence, decision, label in zip(
                 *lists, strict=True

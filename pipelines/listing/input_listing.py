@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Self
 
-from digitmill.storage import Survey, can_list_ranges, list_place
+from digitmill.storage import Survey, can_list_ranges, examine_bucket, list_place
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.names import place_from_anywhere, real_root
 from digitmill.storage.object_stores.uris import is_object, split
@@ -90,18 +90,31 @@ def list_images(
         UserError: when an input does not exist, holds or matches nothing, or cannot be listed.
     """
     survey = survey or Survey()
-    alone = len(inputs) == 1
-    yield from _merge([named, *(_list_input(given, survey, alone=alone) for given in inputs)])
+    yield from _merge([named, *_list_inputs(inputs, survey, alone=len(inputs) == 1)], survey)
     _report_vanished(survey)
 
 
-def _merge(listed: Iterable[Iterable[ListedImage]]) -> Iterator[ListedImage]:
-    """Merge sorted listings, yielding each URI once."""
-    before = None
+class _Ignored(ListedImage):
+    """A file that an input leaves out, at its place in the listing."""
+
+    __slots__ = ()
+
+
+def _merge(listed: Iterable[Iterable[ListedImage]], survey: Survey) -> Iterator[ListedImage]:
+    """Merge sorted listings, yielding each URI once; count those that are `_Ignored` in all listings.
+
+    A file is counted when its place is reached, although a merge reads ahead in each listing.
+    """
+    before = ignored = ""
     for image in heapq.merge(*listed, key=_sort_key):
-        if before is None or image.uri != before.uri:
+        if type(image) is _Ignored:
+            if image.uri not in (before, ignored):
+                ignored = image.uri
+                survey.ignored += 1
+        elif image.uri != before:
+            survey.ignored -= image.uri == ignored  # another listing has it
+            before = image.uri
             yield image
-        before = image
 
 
 def _report_vanished(survey: Survey) -> None:
@@ -127,16 +140,15 @@ def list_with_ranges(
 
     def images() -> Iterator[ListedImage]:
         small = _SmallBuckets(inputs, survey, limit)
-        alone = len(inputs) == 1
-        listed = [_list_input(given, survey, alone=alone) for given in small.others]
+        listed = _list_inputs(small.others, survey, alone=len(inputs) == 1)
         in_ranges = [given for given in small.others if _in_ranges(given)]
         rests = [UnlistedRest.after("", small.large)]
-        for number, image in enumerate(_merge([*small.images, *listed]), start=1):
+        for number, image in enumerate(_merge([*small.images, *listed], survey), start=1):
             yield image
             # Sorted by URI, local and az:// inputs come before gs:// and s3://, so they are complete here.
             if number >= limit and in_ranges and image.uri.startswith(BY_RANGES):
                 rests.append(UnlistedRest.after(image.uri, in_ranges))
-                yield from (each for each in _merge(small.images) if each.uri > image.uri)
+                yield from (each for each in _merge(small.images, survey) if each.uri > image.uri)
                 break
         else:
             _report_vanished(survey)
@@ -205,6 +217,32 @@ def stable_sample(images: Iterable[ListedImage], count: int) -> list[ListedImage
     return sorted(heapq.nsmallest(count, images, key=rank), key=_sort_key)
 
 
+def _list_inputs(inputs: Iterable[str], survey: Survey, *, alone: bool) -> list[Iterator[ListedImage]]:
+    """Return the files of each input, lazily; `alone` if there is no other input."""
+    return [
+        _list_bucket(given, survey) if _in_ranges(given) else _list_input(given, survey, alone=alone)
+        for given in inputs
+    ]
+
+
+def _list_bucket(given: str, survey: Survey) -> Iterator[ListedImage]:
+    """Yield an input's files, those that it leaves out as `_Ignored`: the listing may end before them."""
+    for number, (image, taken) in enumerate(examine_bucket(given, survey)):
+        if not number and not taken:
+            _check_any_taken(given, survey)
+        yield image if taken else _Ignored(*image)
+
+
+def _check_any_taken(given: str, survey: Survey) -> None:
+    """Raise UserError if an input leaves out all of its files."""
+    ignored = 0
+    for _, taken in examine_bucket(given, survey):
+        if taken:
+            return
+        ignored += 1
+    raise _no_images(given, ignored)
+
+
 def _list_input(given: str, survey: Survey, *, alone: bool, in_order: bool = True) -> Iterator[ListedImage]:
     """Yield an input's files; it may be empty only if another input has already listed its folders."""
     empty, ignored, passed_over = True, survey.ignored, survey.passed_over
@@ -213,11 +251,13 @@ def _list_input(given: str, survey: Survey, *, alone: bool, in_order: bool = Tru
         yield image
     if empty and (alone or survey.passed_over == passed_over):
         if survey.ignored > ignored:
-            hint = (
-                f"check --include and --exclude, which leave out {counted(survey.ignored - ignored, 'file')}"
-            )
-            raise UserError("the input holds no images", value=given, hint=hint)
+            raise _no_images(given, survey.ignored - ignored)
         raise UserError("the input holds no files", value=given, hint="check the path or the pattern")
+
+
+def _no_images(given: str, ignored: int) -> UserError:
+    hint = f"check --include and --exclude, which leave out {counted(ignored, 'file')}"
+    return UserError("the input holds no images", value=given, hint=hint)
 
 
 def _sort_key(image: ListedImage) -> bytes:

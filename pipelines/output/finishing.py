@@ -62,8 +62,8 @@ def finish_run(
 
     launched = {"folder": printable(os.getcwd()), "output": printable(place_from_anywhere(output.place))}
     draft = dataclasses.replace(draft, **report.figures(), launched=launched)
-    reports = report.write(output, draft, judge)
-    _drop_other_reports(output, reports)
+    reports = report.write(output, draft, judge, confirm=hold.confirm)
+    _drop_other_reports(output, reports, hold)
     parts = (*begun, *reconciled.parts, *reconciled.statistics.parts, *reports)
     finished = dataclasses.replace(judge(draft), parts=tuple(sorted(parts, key=lambda part: part.name)))
     hold.confirm()
@@ -71,11 +71,12 @@ def finish_run(
     return finished
 
 
-def _drop_other_reports(output: OutputFolder, reports: Iterable[Part]) -> None:
+def _drop_other_reports(output: OutputFolder, reports: Iterable[Part], hold: Hold) -> None:
     """Delete reports left by an unfinished launcher with other flags."""
     named = {part.name for part in reports}
     for name in output.names(REPORTS):
         if f"{REPORTS}/{name}" not in named:
+            hold.confirm()
             output.delete(f"{REPORTS}/{name}")
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from digitmill.storage import OutputFolder
@@ -115,23 +115,33 @@ class _Skipped(NamedTuple):
     failed: int = 0
 
 
-def remove_unreferenced(output: OutputFolder, reconciled: Reconciliation) -> None:
-    """Remove staged models and files of abandoned attempts, which readers could mistake for outputs."""
+def remove_unreferenced(
+    output: OutputFolder, reconciled: Reconciliation, *, confirm: Callable[[], None] = lambda: None
+) -> None:
+    """Remove staged models and files of abandoned attempts, which readers could mistake for outputs.
+
+    `confirm` is called before each file, and raises when another launcher has taken over the output.
+    """
     for name in [*output.walk(MODELS)]:
+        confirm()
         output.delete(name)
     named = {part.name for part in (*reconciled.parts, *reconciled.statistics.parts)}
     for folder in (PREDICTIONS, STATISTICS):
         for name in output.names(folder):
             if f"{folder}/{name}" not in named:
+                confirm()
                 output.delete(f"{folder}/{name}")
-    remove_temporary_files(output, ("", LISTING, "reports"))
+    remove_temporary_files(output, ("", LISTING, "reports"), confirm=confirm)
 
 
-def remove_temporary_files(output: OutputFolder, folders: Iterable[str]) -> None:
-    """Remove temporary files of processes that were killed while writing."""
+def remove_temporary_files(
+    output: OutputFolder, folders: Iterable[str], *, confirm: Callable[[], None] = lambda: None
+) -> None:
+    """Remove temporary files of processes that were killed while writing; `confirm` is called before each."""
     for folder in folders:
         for name in output.names(folder):
             if name.startswith(".") and name.endswith(".tmp"):
+                confirm()
                 output.delete(f"{folder}/{name}".lstrip("/"))
 
 

@@ -15,13 +15,12 @@ from pipelines.history.past_runs import PastRun, open_finished_run
 from pipelines.listing.frozen_listing import read_index, read_items, read_range_items
 from pipelines.rows.row_columns import SLICE_ROWS, Columns, count_rows, definitions_of
 from pipelines.rows.row_files import row_file
-from pipelines.rows.row_reading import read_rows, row_parts
+from pipelines.rows.row_reading import read_part, row_parts
 from pipelines.score_options import extra_columns
 from pipelines.statistics.item_statistics import read_record
 from schemas.columns import Column
 from schemas.errors import StorageError, UserError, counted
 from schemas.layout import FOLDERS, format_of, is_joined, is_merged, statistics_name
-from schemas.manifest import Part
 
 _IMAGE: Final = "image"
 
@@ -147,10 +146,7 @@ def _file_rows(
         for item in read_items(output, file.name):
             record = read_record(output.read(statistics_name(item.digest)), output)
             for part in row_parts(record.parts):
-                data = output.read(part.name)
-                if Part.of(part.name, data, rows=part.rows) != part:
-                    raise ValueError(f"{part.name} has changed")
-                yield from read_rows(part.name, data, definitions)
+                yield from read_part(output, part, definitions)
 
 
 def _sorted(rows: Iterable[Columns], definitions: Sequence[Column]) -> Iterator[Columns]:

@@ -3,9 +3,10 @@
 A signature covers the manifest's bytes and is a separate file next to it, so that `openssl` can check it too.
 """
 
+import dataclasses
 import os
 import pathlib
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from digitmill.storage import OutputFolder, read_place
 from digitmill.storage.names import place_as_given
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
 
 PASSPHRASE = "DIGITMILL_SIGN_PASSPHRASE"
 """Environment variable with the pass phrase of an encrypted private key."""
+
+
+@dataclasses.dataclass
+class _Known:
+    """The pass phrase that was taken out of the environment, for the keys that this process loads later."""
+
+    passphrase: str | None = dataclasses.field(default=None, repr=False)
+
+
+_KNOWN: Final = _Known()
 
 
 class Signer:
@@ -42,7 +53,10 @@ class Signer:
 
     @classmethod
     def load(cls, path: pathlib.Path | None) -> Self | None:
-        """Load a key from a file; None without a path. Child processes do not inherit its pass phrase.
+        """Load a key from a file; None without a path.
+
+        Its pass phrase is taken out of the environment, so that child processes do not inherit it, and kept for
+        the keys that this process loads later.
 
         Raises:
             UserError: when the key cannot be used. The message does not name the file.
@@ -53,7 +67,8 @@ class Signer:
             pem = path.read_bytes()
         except OSError as error:
             _refuse(f"cannot read the private key ({error.strerror})", "check the path")
-        return cls(pem, os.environ.pop(PASSPHRASE, None))
+        _KNOWN.passphrase = os.environ.pop(PASSPHRASE, _KNOWN.passphrase)
+        return cls(pem, _KNOWN.passphrase)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a private key does not leave its process")

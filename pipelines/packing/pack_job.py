@@ -30,7 +30,7 @@ from pipelines.output.run_progress import Progress, show_listing
 from pipelines.output.signing import Signer, write_manifest
 from pipelines.output.stall_watchdog import watchdog_for
 from pipelines.packing.pack_options import PackOptions
-from pipelines.packing.shard_writer import PackedItem, Packer, read_packed, shard_name, shards
+from pipelines.packing.shard_writer import SHARDS, PackedItem, Packer, read_packed, shards
 from pipelines.runners.beam_options import job_options
 from pipelines.runners.interruption import resumable
 from pipelines.runners.runner_state import runner_state
@@ -57,8 +57,7 @@ class PackSummary:
 
     @property
     def _shards(self) -> list[Part]:
-        pattern = shard_name("*")
-        return [part for part in self.manifest.parts if fnmatch.fnmatchcase(part.name, pattern)]
+        return [part for part in self.manifest.parts if fnmatch.fnmatchcase(part.name, SHARDS)]
 
     def as_data(self) -> dict[str, Any]:
         """Return the manifest as JSON types, with the place of the output."""
@@ -73,7 +72,7 @@ class PackSummary:
             "failed": f"{self.manifest.failed:,}" + (f" ({', '.join(codes)})" if codes else ""),
             "ignored": f"{self.manifest.ignored:,}" if self.manifest.ignored else None,
             "vanished": counted(self.manifest.vanished, "folder") if self.manifest.vanished else None,
-            "shards": f"{len(self._shards):,}: {self.output.at(shard_name('*'))}",
+            "shards": f"{len(self._shards):,}: {self.output.at(SHARDS)}",
             "manifest": self.output.at(manifest.FILE),
         }
         width = max(map(len, rows))
@@ -158,14 +157,15 @@ def _pack(
     done = [read_packed(item, output) for item in items]
     failures = [failed for item in done for failed in item.failures]
     config = Part.of(run_config.FILE, output.read(run_config.FILE))
+    hold.confirm()
     parts = (
         *(part for item in done for part in item.parts),
         _write_failures(output, failures, options.inputs),
         config,
     )
     finished = _manifest(options, done, parts, survey=survey, started=started, seconds=seconds)
+    _remove_strays(output, items, parts, hold)
     hold.confirm()
-    _remove_strays(output, items, parts)
     write_manifest(output, finished.to_json().encode(), signer)
     return finished
 
@@ -182,17 +182,21 @@ def _by_file(images: Iterable[ListedImage], labels: str) -> Iterator[ListedImage
         yield image
 
 
-def _remove_strays(output: OutputFolder, items: Sequence[WorkItem], parts: Sequence[Part]) -> None:
-    """Remove shards and record of work items that are gone because the input changed before a resume.
+def _remove_strays(
+    output: OutputFolder, items: Sequence[WorkItem], parts: Sequence[Part], hold: Hold
+) -> None:
+    """Remove shards and records that do not count.
 
-    Users read shards as `packed/*.tfrecord`, so every one must be in the manifest.
+    They belong to work items that are gone because the input changed before a resume, or to an attempt whose
+    record came second. Users read shards as `packed/*.tfrecord`, so every one must be in the manifest.
     """
     kept = {part.name for part in parts} | {statistics_name(item.digest) for item in items}
-    packed_here = {name for name in output.walk() if fnmatch.fnmatchcase(name, shard_name("*"))}
+    packed_here = {name for name in output.walk() if fnmatch.fnmatchcase(name, SHARDS)}
     recorded = {f"{STATISTICS}/{name}" for name in output.names(STATISTICS)}
     for name in (packed_here | recorded) - kept:
+        hold.confirm()
         output.delete(name)
-    remove_temporary_files(output, ("", STATISTICS))
+    remove_temporary_files(output, ("", STATISTICS), confirm=hold.confirm)
 
 
 class PackWorkItem(beam.DoFn):

@@ -1,6 +1,7 @@
 """Packs one work item: reads its images and writes them as one shard, once. Independent of Beam."""
 
 import dataclasses
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -28,9 +29,13 @@ _RECORD_BYTES: Final = 120
 _CHUNK_BYTES: Final = 2**20
 
 
-def shard_name(digest: str) -> str:
-    """Return the name of a work item's shard in the output."""
-    return f"packed-{digest}.tfrecord"
+SHARDS: Final = "packed-*.tfrecord"
+"""Pattern of the shards' names in the output."""
+
+
+def shard_name(digest: str, content: str) -> str:
+    """Return the name of a work item's shard, given the digests of the item and of the shard's content."""
+    return f"packed-{digest}-{content[:16]}.tfrecord"
 
 
 def shards(images: Sequence[ListedImage], *, shard_bytes: float) -> Iterator[WorkItem]:
@@ -92,12 +97,17 @@ class Packer:
     def run(self, item: WorkItem) -> PackedItem:
         """Pack a work item and write its shard and its record, unless it has a record already.
 
-        A crash is harmless: the record is written last, and an item without one is packed again. The new
-        shard replaces the old one, because an image may have vanished in between and the record must match.
+        A crash is harmless: the record is written last, and an item without one is packed again. Two attempts
+        may differ, because an image may vanish in between. Shards are therefore named by their content, and
+        the first record determines which one counts.
         """
         record = statistics_name(item.digest)
-        if self._output.exists(record):
-            return PackedItem.from_json(self._output.read(record).decode())
+        if not self._output.exists(record):
+            self._output.write_once(record, self._pack(item).to_json().encode())
+        # If two workers packed the item, the first record counts.
+        return PackedItem.from_json(self._output.read(record).decode())
+
+    def _pack(self, item: WorkItem) -> PackedItem:
         failures: list[Failure] = []
         labels: list[int] = []
         records: list[bytes] = []
@@ -112,14 +122,13 @@ class Packer:
             records.append(_encoded(good))
         parts = (self._write(item, b"".join(records), rows=len(labels)),) if labels else ()
         labeled = len(labels) - labels.count(NO_LABEL)
-        done = PackedItem(item.digest, len(item.images), len(labels), labeled, tuple(failures), parts)
-        self._output.write_once(record, done.to_json().encode())
-        return done
+        return PackedItem(item.digest, len(item.images), len(labels), labeled, tuple(failures), parts)
 
     def _write(self, item: WorkItem, data: bytes, *, rows: int) -> Part:
-        name = shard_name(item.digest)
-        self._output.replace(name, data)
-        return Part.of(name, data, rows=rows)
+        content = hashlib.sha256(data).hexdigest()
+        name = shard_name(item.digest, content)
+        self._output.write_once(name, data)
+        return Part(name, rows=rows, bytes=len(data), sha256=content)
 
 
 def _encoded(images: Sequence[tuple[ListedImage, bytes]]) -> bytes:

@@ -149,14 +149,21 @@ class RunReport:
         return {**drift, "audit_error": self.audited.total.error_rate if self.audited else None}
 
     def write(
-        self, output: OutputFolder, manifest: Manifest, judge: Callable[[Manifest], Manifest] = _as_it_is
+        self,
+        output: OutputFolder,
+        manifest: Manifest,
+        judge: Callable[[Manifest], Manifest] = _as_it_is,
+        *,
+        confirm: Callable[[], None] = lambda: None,
     ) -> tuple[Part, ...]:
         """Write `reports/` and the page, and return their files as parts of the run.
 
-        `judge` returns the manifest to show on the page; it is called after the fields are counted.
+        `judge` returns the manifest to show on the page; it is called after the fields are counted. `confirm` is
+        called before each file, and raises when another launcher has taken over the output.
         """
         parts = []
         for file in self.files(manifest, judge):
+            confirm()
             output.replace(file.name, file.data)
             parts.append(file.part)
         return tuple(parts)

@@ -7,6 +7,7 @@ import numpy as np
 
 from digitmill.records import decode_records, read_records
 from digitmill.reports.csv_table import read_csv
+from digitmill.storage import OutputFolder
 from pipelines.rows.parquet_table import count_parquet, read_parquet
 from pipelines.rows.row_columns import SLICE_ROWS, Columns, absent_values
 from schemas.columns import Column
@@ -43,6 +44,21 @@ def exact_part(piece: Piece) -> Part:
 def row_parts(parts: Iterable[Part]) -> list[Part]:
     """Return one file per piece, which together contain each row of a run or work item exactly once."""
     return [exact_part(piece) for piece in pieces_of(parts)]
+
+
+def read_part(
+    output: OutputFolder, part: Part, columns: Sequence[Column], rows: int = SLICE_ROWS
+) -> Iterator[Columns]:
+    """Yield the rows of a run's prediction file in slices, as `read_rows` does.
+
+    Raises:
+        FileNotFoundError: when the file is missing.
+        ValueError: when it is not the file that `part` describes, or is damaged.
+    """
+    data = output.read(part.name)
+    if Part.of(part.name, data, rows=part.rows) != part:
+        raise ValueError(f"{part.name} has changed")
+    yield from read_rows(part.name, data, columns, rows)
 
 
 def read_rows(name: str, data: bytes, columns: Sequence[Column], rows: int = SLICE_ROWS) -> Iterator[Columns]:

@@ -165,7 +165,7 @@ def _score(run: _Run, started: datetime.datetime) -> Manifest:
 
     # 2. Reconcile from the written records, not from Beam's counters, which include retries.
     account = reconcile(frozen, output=run.output, most=run.options.rows_per_part)
-    remove_unreferenced(run.output, account)
+    remove_unreferenced(run.output, account, confirm=run.hold.confirm)
 
     # 3. Reports, then the manifest: readers trust only an output that has one.
     new = sum(part.rows for part in account.records if part.name.rpartition("/")[2] not in run.done)

@@ -72,7 +72,7 @@ class Lease:
         self._stop.set()
         self._thread.join()
         # Where that fails it runs out by itself; what ended the run matters more.
-        with contextlib.suppress(StoreError):
+        with contextlib.suppress(StoreError, StorageError):
             self._bucket.release(self._name, self._version)
 
     def confirm(self) -> None:
@@ -155,8 +155,9 @@ class Lease:
 
     def _renew(self) -> None:
         while not self._lost and not self._stop.wait(RENEW_SECONDS):
-            # Where the store is out of reach, it is for other launchers as well.
-            with contextlib.suppress(StoreError), self._renewing:
+            # Where the store is out of reach, it is for other launchers as well. An interruption is not meant
+            # for this thread.
+            with contextlib.suppress(StoreError, StorageError), self._renewing:
                 self._renew_once(patient=False)
 
     def _renew_once(self, *, patient: bool) -> None:

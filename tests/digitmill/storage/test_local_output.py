@@ -72,6 +72,10 @@ def test_a_name_has_reached_the_disk_when_it_is_promised(
     monkeypatch.setattr(os, "fsync", fsync)
     folder.write_once("a/x", b"1")
     assert synced[-1] == (str(folder.path / "a"), True)
+    # Also if another writer was faster, who may not have waited for the disk yet.
+    del synced[:]
+    folder.write_once("a/x", b"2")
+    assert synced[-1] == (str(folder.path / "a"), True)
 
 
 def test_several_files_have_their_bytes_on_the_disk_before_their_names_and_share_the_folders_wait(
@@ -260,6 +264,22 @@ def test_a_launcher_notices_that_its_folder_was_removed(folder: LocalFolder) -> 
         folder.path.mkdir()
         with pytest.raises(StorageError, match="the output folder was removed"):
             hold.confirm()
+
+
+def test_a_launcher_that_lost_its_folder_leaves_the_lock_of_the_next_one(folder: LocalFolder) -> None:
+    with contextlib.ExitStack() as first, contextlib.ExitStack() as second:
+        lost = first.enter_context(folder.hold())
+        shutil.rmtree(folder.path)
+        hold = second.enter_context(folder.hold())
+        with pytest.raises(StorageError, match="the output folder was removed"):
+            lost.confirm()
+        first.close()
+        hold.confirm()
+        with pytest.raises(UserError, match="another launcher is writing"), folder.hold():
+            pass
+        hold.confirm()
+    with folder.hold():
+        pass
 
 
 def test_of_many_launchers_at_once_one_wins(folder: LocalFolder) -> None:

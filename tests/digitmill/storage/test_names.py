@@ -81,6 +81,14 @@ def test_names_count_from_the_folder_of_their_file(file: str, name: str, expecte
     assert uri_in(name, file) == expected
 
 
+@pytest.mark.parametrize("file", ["/a/labels.csv", "gs://b/labels.csv"])
+@pytest.mark.parametrize("name", ["file:///a%00b.png", "file:///a%00/b.png", "/a\0b.png", "ftp://b/c"])
+def test_a_name_that_no_file_can_have_is_refused(name: str, file: str) -> None:
+    with pytest.raises(UserError, match="neither a path nor a URI") as caught:
+        uri_in(name, file)
+    assert caught.value.value == name
+
+
 def test_a_place_is_spelled_as_it_was_given(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     uri = uri_of(b"in/a b")

@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import functools
+import gzip
 import pathlib
 import random
 import shutil
@@ -238,6 +239,17 @@ def test_a_full_disk_ends_a_merge_in_one_line(
             StoppedError, match=r"^[^\n]*the disk is full[^\n]*TMPDIR[^\n]*To resume: [^\n]*$"
         ):
             merge(tmp_path / "1", output=tmp_path / "state")
+
+
+def test_a_prediction_file_that_has_changed_is_refused(
+    mixed_folder: pathlib.Path, bundle_path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    score(mixed_folder, bundle_path, tmp_path / "1")
+    part = sorted((tmp_path / "1/predictions").glob("*.tfrecord.gz"))[0]
+    part.write_bytes(gzip.compress(gzip.decompress(part.read_bytes()), 1))
+    with pytest.raises(StoppedError, match=rf"missing or damaged .*{part.name} has changed"):
+        merge(tmp_path / "1", output=tmp_path / "state")
+    assert not (tmp_path / "state/manifest.json").exists()
 
 
 def test_nights_in_a_bucket(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digitmill.storage import ImageReader, Selection, Survey
+from digitmill.storage import ImageReader, Selection, Survey, examine_bucket
 from digitmill.storage.listed_image import ListedImage
 from digitmill.storage.local_output import LocalFolder
 from digitmill.storage.names import uri_of
@@ -39,6 +39,7 @@ from pipelines.listing.key_ranges import KeyRange
 from pipelines.listing.work_item import WorkItem
 from schemas.errors import StorageError, UserError
 from schemas.layout import LISTING
+from tests.container import SortedBucket, serve
 from tests.gcs_emulator import Bucket
 from tests.other_stores import s3_bucket
 
@@ -136,6 +137,54 @@ def test_several_inputs_are_listed_by_launcher_and_workers_each_name_once(
     assert here[:limit] == alone[:limit]
     assert sorted(here + there) == sorted(alone)
     assert len(here) < len(alone) or not there
+
+
+@pytest.mark.parametrize("limit", [1, 5, 11, 40])
+@pytest.mark.parametrize(
+    "places",
+    [
+        ["a", "b"],
+        ["b", "a/0", "a"],
+        ["a/**/*.png", "a/**/*.jpg", "b/"],
+        ["a/**/*.png", "a/0/**", "a", "b/3", "b"],
+    ],
+)
+def test_what_several_inputs_leave_out_is_counted_once(
+    output: LocalFolder, monkeypatch: pytest.MonkeyPatch, limit: int, places: list[str]
+) -> None:
+    kinds = [("a", "png"), ("a", "jpg"), ("a", "txt"), ("b", "png"), ("b", "txt")]
+    names = {f"{folder}/{number % 5}/{number:03d}.{kind}" for folder, kind in kinds for number in range(20)}
+    bucket = SortedBucket({*names, "a/2/.DS_Store", "b/.DS_Store"}, uri="s3://stand-in")
+    serve(bucket, monkeypatch)
+    inputs = [f"{bucket.uri}/{place}" for place in places]
+    selection = Selection(exclude=("**/*.txt", "*.txt", "0/**"))
+    found = [pair for given in inputs for pair in examine_bucket(given, Survey(selection))]
+    kept = {image.uri for image, taken in found if taken}
+    left_out = {image.uri for image, _ in found} - kept
+
+    survey = Survey(selection)
+    assert [image.uri for image in list_images(inputs, survey=survey)] == sorted(kept)
+    assert survey.ignored == len(left_out)
+
+    survey, ignored = Survey(selection), list[int]()
+    listing = list_with_ranges(inputs, limit=limit, survey=survey)
+    here = [image.uri for image in listing]
+    items = [item for keys in listing.ranges for item in listed(output, keys)]
+    for keys in listing.ranges:
+        list(read_range_items(output, keys, ignored=ignored))
+    assert sorted([*here, *(image.uri for item in items for image in item.images)]) == sorted(kept)
+    assert survey.ignored + sum(ignored) == len(left_out)
+
+
+def test_an_input_that_leaves_out_all_of_its_files_is_refused_before_anything_is_listed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bucket = SortedBucket({"a/1.png", "a/2.png", "b/1.txt", "b/2.txt"}, uri="s3://stand-in")
+    serve(bucket, monkeypatch)
+    survey = Survey(Selection(include=("*.png",)))
+    listing = list_with_ranges([f"{bucket.uri}/a", f"{bucket.uri}/b"], limit=1, survey=survey)
+    with pytest.raises(UserError, match=r"the input holds no images: 's3://stand-in/b'.* 2 files"):
+        listing.begin()
 
 
 def test_workers_look_up_what_an_input_list_names(

@@ -269,7 +269,10 @@ def test_an_input_list_names_a_file_once_however_it_is_quoted(tree: pathlib.Path
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"http://x/a.png\n", b"gs:///x\n", b"gs://b\n", b"gs://b/\xff\n", "a.png".encode("utf-16")],
+    [
+        *(b"", b"http://x/a.png\n", b"file:///a%00.png\n", b"gs:///x\n", b"gs://b\n", b"gs://b/\xff\n"),
+        "a.png".encode("utf-16"),
+    ],
 )
 def test_an_unusable_input_list_is_refused(tree: pathlib.Path, content: bytes) -> None:
     (tree / "list").write_bytes(content)

@@ -6,42 +6,29 @@ import pytest
 from digitmill.storage.local_output import LocalFolder
 from pipelines.output.finishing import finish_run, run_times
 from pipelines.output.reconcile import Reconciliation
-from pipelines.report.scoring_report import Baselines
+from pipelines.report.scoring_report import Baselines, RunReport
 from pipelines.statistics.item_statistics import RunStatistics
 from schemas.errors import StorageError
 from schemas.manifest import Manifest
+from tests.lost_hold import LostHold, watch_changes
 
 
-class LostHold:
-    def __init__(self, *, confirmed: int) -> None:
-        self._left = confirmed
-
-    def confirm(self) -> None:
-        self._left -= 1
-        if self._left >= 0:
-            return
-        raise StorageError("this launcher no longer holds its output", value="out", hint="leave it alone")
-
-
-def test_a_launcher_that_lost_its_output_writes_nothing(
-    tmp_path: pathlib.Path, manifest: Manifest, statistics: RunStatistics
+def test_a_launcher_that_lost_its_output_changes_nothing_more(
+    tmp_path: pathlib.Path, manifest: Manifest, statistics: RunStatistics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    output = LocalFolder(tmp_path)
+    changes = watch_changes(monkeypatch)
     reconciliation = Reconciliation(statistics, skipped=0, records=(), listing=())
-    with pytest.raises(StorageError, match="Leave it alone"):
-        finish_run(output, manifest, reconciliation, hold=LostHold(confirmed=0), baselines=Baselines())
-    assert list(output.walk()) == []
-
-
-def test_a_launcher_that_lost_its_output_to_the_reports_writes_no_manifest(
-    tmp_path: pathlib.Path, manifest: Manifest, statistics: RunStatistics
-) -> None:
-    output = LocalFolder(tmp_path)
-    reconciliation = Reconciliation(statistics, skipped=0, records=(), listing=())
-    with pytest.raises(StorageError, match="Leave it alone"):
-        finish_run(output, manifest, reconciliation, hold=LostHold(confirmed=1), baselines=Baselines())
-    assert output.exists("report.html")
-    assert not output.exists("manifest.json")
+    reports = len(list(RunReport.of(statistics, Baselines()).files(manifest)))
+    for most in (0, 1, reports, reports + 1, reports + 2):
+        output = LocalFolder(tmp_path / str(most))
+        output.claim()
+        for name in ("reports/agreement.csv", "reports/originals.json"):
+            output.replace(name, b"of other flags")
+        changes.clear()
+        with pytest.raises(StorageError, match="Leave it alone"):
+            finish_run(output, manifest, reconciliation, hold=LostHold(changes, most), baselines=Baselines())
+        assert len(changes) == most
+        assert not output.exists("manifest.json")
 
 
 def test_times_are_kept_to_the_millisecond() -> None:

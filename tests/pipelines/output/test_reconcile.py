@@ -21,8 +21,9 @@ from pipelines.listing.work_item import WorkItem, pack_items
 from pipelines.output.reconcile import Reconciliation, reconcile, remove_unreferenced
 from pipelines.scoring.classify import Classifier
 from pipelines.scoring.scorer import Scorer
-from schemas.errors import UnreconciledError
+from schemas.errors import StorageError, UnreconciledError
 from schemas.layout import bucket_listing, range_listing, statistics_name
+from tests.lost_hold import LostHold, watch_changes
 
 
 @pytest.fixture
@@ -164,3 +165,18 @@ def test_only_unreferenced_files_are_removed(run: tuple) -> None:
     output.write_once("notes.txt", b"mine")
     remove_unreferenced(output, reconciliation(items, output))
     assert sorted(output.walk()) == sorted([*before, "notes.txt"])
+
+
+def test_a_launcher_that_lost_its_output_removes_nothing_more(
+    run: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items, output = run
+    account, changes = reconciliation(items, output), watch_changes(monkeypatch)
+    strays = ["models/x/card.json", "predictions/part-x.csv", "statistics/part-x.json", ".x.tmp"]
+    for most in range(len(strays)):
+        for name in strays:
+            output.write_once(name, b"1")
+        changes.clear()
+        with pytest.raises(StorageError, match="no longer holds its output"):
+            remove_unreferenced(output, account, confirm=LostHold(changes, most).confirm)
+        assert len(changes) == most

@@ -134,6 +134,12 @@ def test_a_pass_phrase_comes_from_the_environment_and_is_taken_out_of_it(
     monkeypatch.setenv(PASSPHRASE, "correct horse")
     assert Signer.load(private) is not None
     assert PASSPHRASE not in os.environ
+    # Later runs of the same process sign, too.
+    assert Signer.load(private) is not None
+    assert PASSPHRASE not in os.environ
+    monkeypatch.setenv(PASSPHRASE, "battery staple")
+    assert Signer.load(write_keys(tmp_path, "new", b"battery staple")[0]) is not None
+    assert PASSPHRASE not in os.environ
     monkeypatch.setenv(PASSPHRASE, "needless")
     assert Signer.load(write_keys(tmp_path, "plain")[0]) is not None
 

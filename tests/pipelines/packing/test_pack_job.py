@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import hashlib
 import io
@@ -8,7 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import types
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -27,11 +29,13 @@ from pipelines.listing.input_listing import list_images
 from pipelines.listing.work_item import WorkItem
 from pipelines.output import run_progress
 from pipelines.packing.pack_job import PackOptions, PackSummary, run
-from pipelines.packing.shard_writer import PackedItem, Packer, read_packed, shard_name, shards
+from pipelines.packing.shard_writer import PackedItem, Packer, read_packed, shards
 from schemas import packed
 from schemas.errors import StoppedError, UnreconciledError, UserError
-from schemas.layout import STATISTICS, statistics_name
+from schemas.layout import statistics_name
+from schemas.manifest import Part
 from schemas.packed import PackManifest
+from tests.lost_hold import LostHold, watch_changes
 
 FLAGS = ("--runner=FnApiRunner",)
 
@@ -229,7 +233,9 @@ def test_gone_on_with_after_the_input_changed_no_shard_is_left_that_the_manifest
     folder, output = tmp_path / "in", tmp_path / "out"
     shutil.copytree(digit_folder, folder)
     half_packed(folder, output, monkeypatch)
-    (output / f".{shard_name('cut-off')}.tmp").write_bytes(b"half")
+    (output / ".packed-cut-off.tfrecord.tmp").write_bytes(b"half")
+    for shard in list(output.glob("packed-*")):
+        shutil.copy(shard, output / f"{shard.stem}-of-a-second-attempt.tfrecord")
     min(folder.rglob("*.png")).unlink()
     manifest = packed_into(folder, output, shard_megabytes=0.04, resume=True).manifest
     assert manifest.packed == 499
@@ -272,16 +278,36 @@ def test_a_misspelt_flag_is_refused(digit_folder: pathlib.Path, tmp_path: pathli
 def test_a_lost_record_is_not_passed_over(
     digit_folder: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = LocalFolder.write_once
+    real = Packer.run
 
-    def loses_records(folder: LocalFolder, name: str, data: bytes) -> None:
-        if not name.startswith(f"{STATISTICS}/"):
-            real(folder, name, data)
+    def loses_its_record(packer: Packer, item: WorkItem) -> PackedItem:
+        done = real(packer, item)
+        (tmp_path / "out" / statistics_name(item.digest)).unlink()
+        return done
 
-    monkeypatch.setattr(LocalFolder, "write_once", loses_records)
+    monkeypatch.setattr(Packer, "run", loses_its_record)
     with pytest.raises(UnreconciledError, match=r"the record .* cannot be read"):
         packed_into(digit_folder, tmp_path / "out")
     assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_a_launcher_that_lost_its_output_changes_nothing_more(
+    mixed_folder: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = watch_changes(monkeypatch)
+    for most in range(3):
+
+        @contextlib.contextmanager
+        def hold(folder: LocalFolder, most: int = most) -> Iterator[LostHold]:
+            folder.claim()
+            folder.write_once(".cut-off.tmp", b"1")
+            yield LostHold(changes, most)
+
+        monkeypatch.setattr(LocalFolder, "hold", hold)
+        changes.clear()
+        with pytest.raises(StoppedError, match="no longer holds its output"):
+            packed_into(mixed_folder, tmp_path / str(most))
+        assert changes == ["failures.csv", ".cut-off.tmp"][:most]
 
 
 def test_scoring_reads_what_was_packed(digit_folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -365,8 +391,26 @@ def test_after_a_crash_the_record_describes_the_shard_beside_it(
     (mixed_folder / "text.png").unlink()
     done = packer.run(item)
     assert [failed.code for failed in done.failures] == ["MISSING"]
-    shard = output.read(shard_name(item.digest))
+    shard = output.read(done.parts[0].name)
     assert hashlib.sha256(shard).hexdigest() == done.parts[0].sha256
+
+
+def test_of_two_attempts_the_first_record_counts_and_its_shard_stays(
+    output: OutputFolder, mixed_folder: pathlib.Path
+) -> None:
+    item, first = item_of(mixed_folder), list[PackedItem]()
+
+    def read(images: Sequence[ListedImage]) -> Iterator[object]:
+        """While this attempt reads, another one ends, and then an image vanishes."""
+        with ImageReader() as reader:
+            first.append(Packer(reader, output).run(item))
+            (mixed_folder / "text.png").unlink()
+            yield from reader.read(images)
+
+    assert [Packer(types.SimpleNamespace(read=read), output).run(item)] == first
+    assert read_packed(item, output) == first[0]
+    (part,) = first[0].parts
+    assert Part.of(part.name, output.read(part.name), rows=part.rows) == part
 
 
 def test_an_item_without_a_readable_image_has_no_shard(

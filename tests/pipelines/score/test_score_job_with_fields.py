@@ -1,4 +1,5 @@
 import csv
+import gzip
 import json
 import os
 import pathlib
@@ -18,7 +19,7 @@ from pipelines.score.preview import preview
 from pipelines.score.score_job import run
 from pipelines.score_options import ScoreOptions
 from schemas.__main__ import GENERATED
-from schemas.errors import UserError
+from schemas.errors import StoppedError, UserError
 from schemas.manifest import Manifest
 
 PATTERN = r"(?P<field>.+)/(?P<position>\d+)\.png"
@@ -206,6 +207,18 @@ def test_the_report_of_an_incremental_run_outlasts_the_earlier_runs(
     (second / "reports/fields.csv").write_text("field\n")
     with pytest.raises(UserError, match="earlier run that this one builds on"):
         rebuild_report(str(second))
+
+
+def test_an_earlier_prediction_file_that_has_changed_is_refused(
+    options: Callable, forms: pathlib.Path, tmp_path: pathlib.Path, digits: np.ndarray, png_of: Callable
+) -> None:
+    run(options("nights/1"))
+    part = sorted((tmp_path / "nights/1/predictions").glob("*.tfrecord.gz"))[0]
+    part.write_bytes(gzip.compress(gzip.decompress(part.read_bytes()), 1))
+    (forms / "form2/amount/03.png").write_bytes(png_of(digits[201]))
+    with pytest.raises(StoppedError, match=rf"missing or damaged .*{part.name} has changed"):
+        run(options("nights/2", since=str(tmp_path / "nights")))
+    assert not (tmp_path / "nights/2/manifest.json").exists()
 
 
 def test_gates_know_the_fields(options: Callable, tmp_path: pathlib.Path) -> None:

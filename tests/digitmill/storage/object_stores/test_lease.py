@@ -11,6 +11,7 @@ from digitmill.storage.interface import LOCK
 from digitmill.storage.object_stores import lease
 from digitmill.storage.object_stores.bucket import RELEASED, StoreError
 from digitmill.storage.object_stores.bucket_folder import BucketFolder
+from digitmill.storage.object_stores.retries import stopped
 from schemas.errors import StorageError, UserError
 from tests.gcs_emulator import Bucket
 
@@ -161,7 +162,7 @@ class MemoryBucket:
     Attributes:
         content: the object's; None while it is not there.
         patient: how each write that met its condition was to be retried.
-        failing: numbers of these writes that fail.
+        failing: numbers of these writes that fail, with `error`.
         looks: times the object was read.
     """
 
@@ -172,6 +173,7 @@ class MemoryBucket:
         self.contents: set[bytes] = set()
         self.patient: list[bool] = []
         self.failing: set[int] = set()
+        self.error: Exception = StoreError("busy", hint="wait")
         self.looks = 0
 
     def write(
@@ -181,7 +183,7 @@ class MemoryBucket:
             return None
         self.patient.append(patient)
         if len(self.patient) in self.failing:
-            raise StoreError("busy", hint="wait")
+            raise self.error
         self.contents.add(data)
         self.content, self._version = data, str(len(self.patient))
         return self._version
@@ -220,6 +222,32 @@ def test_a_renewal_is_not_tried_again_for_so_long_that_the_lease_runs_out(
     assert set(bucket.patient[1:]) == {False}
     # On S3 an object's version is that of its content.
     assert len(bucket.contents) == len(bucket.patient) - 1
+
+
+def test_an_interruption_of_other_threads_does_not_end_the_renewals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.001)
+    bucket = MemoryBucket()
+    bucket.failing, bucket.error = {2}, stopped()
+    held = lease_on(bucket)
+    held.take()
+    for _ in range(5000):
+        time.sleep(0.001)
+        if len(bucket.patient) >= 4:
+            break
+    assert len(bucket.patient) >= 4
+    held.confirm()
+    held.give_back()
+    assert bucket.content == RELEASED
+
+
+def test_an_interrupted_release_does_not_hide_what_ended_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 1000.0)
+    bucket = MemoryBucket()
+    bucket.failing, bucket.error = {2}, stopped()
+    held = lease_on(bucket)
+    held.take()
+    held.give_back()
+    assert len(bucket.patient) == 2
 
 
 def test_a_launcher_that_wakes_up_renews_before_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
