@@ -13,7 +13,7 @@ from pipelines.history.incremental import past_listing_files
 from pipelines.history.past_runs import PastRun
 from pipelines.listing.frozen_listing import read_items
 from pipelines.listing.work_item import WorkItem
-from pipelines.rows.row_reading import read_rows, row_parts
+from pipelines.rows.row_reading import read_part, row_parts
 from pipelines.statistics.item_statistics import ItemStatistics, merge_statistics
 from pipelines.statistics.label_suspects import label_suspects
 from schemas.layout import AUDIT, statistics_name
@@ -173,17 +173,15 @@ def _item_rows(
         return
     files = {image.uri: image for image in item.images}
     for part in row_parts(record.parts):
-        for accepted, row in _rows(part, output.read(part.name), mine):
+        for accepted, row in _rows(output, part, mine):
             if accepted or doubtful:
                 file = item.images[0] if item.may_be_archive else files[file_of(row["image"], files)]
                 yield accepted, _review_row(row, file)
 
 
-def _rows(part: Part, data: bytes, drawn: Set[str]) -> Iterator[tuple[bool, dict[str, Any]]]:
+def _rows(output: OutputFolder, part: Part, drawn: Set[str]) -> Iterator[tuple[bool, dict[str, Any]]]:
     """Yield the rows of a prediction file for people to label, and whether they were accepted."""
-    if Part.of(part.name, data, rows=part.rows) != part:
-        raise ValueError(f"{part.name} has changed")
-    for some in read_rows(part.name, data, _COLUMNS):
+    for some in read_part(output, part, _COLUMNS):
         for place, (decision, image) in enumerate(zip(some["decision"], some["image"], strict=True)):
             accepted = decision != Decision.REVIEW.value
             if not accepted or image in drawn:

@@ -11,8 +11,8 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from scipy import special
 
+from digitmill.confidence.exact_bounds import sign_test
 from digitmill.reports.numbers import fraction, thousands
 
 SIGNIFICANT = 0.05
@@ -53,11 +53,7 @@ class PairedTest:
     @property
     def p_value(self) -> float:
         """Two-sided p-value with Bonferroni correction; the null hypothesis is equally good networks."""
-        decided = self.first + self.second
-        if not decided:
-            return 1.0
-        tail = float(special.bdtr(min(self.first, self.second), decided, 0.5))
-        return min(1.0, 2 * tail * self.comparisons)
+        return min(1.0, sign_test(self.first, self.second) * self.comparisons)
 
     @property
     def significant(self) -> bool:
