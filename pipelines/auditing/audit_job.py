@@ -22,7 +22,6 @@ from schemas.layout import AUDIT
 from schemas.model.accuracy import percent
 from schemas.model.trust import DELTA
 
-
 _HINT: Final = "name the output of `digitmill score --audit`"
 
 
@@ -93,9 +92,7 @@ def run(options: AuditOptions) -> AuditSummary:
         raise UserError("a run is named twice", value=", ".join(options.runs), hint="name each run once")
     samples = {place: _drawn(open_folder(place)) for place in runs}
     _refuse_shared_images(samples)
-    audits = {
-        place: _audit(run, samples[place], labels, looks=len(runs)) for place, run in runs.items()
-    }
+    audits = {place: _audit(run, samples[place], labels, looks=len(runs)) for place, run in runs.items()}
     found = AuditSummary({printable(place.rstrip("/")): each for place, each in audits.items()})
     if not found.total.labeled:
         raise UserError(

@@ -23,10 +23,10 @@ from pipelines.rows.row_reading import read_part, row_parts
 from pipelines.scoring.rows import write_parts
 from pipelines.scoring.scored_batch import ScoredBatch
 from pipelines.statistics.agreement import Disagreement
+from pipelines.statistics.audit_sample import AuditDraw
 from pipelines.statistics.failure_rows import MOST_IN_MEMORY, failure_file
 from pipelines.statistics.item_statistics import MERGES, ItemStatistics, count_several, read_record
 from pipelines.statistics.kept_images import FailurePicture, KeptImage
-from pipelines.statistics.audit_sample import AuditDraw
 from schemas.columns import Column
 from schemas.errors import UnreconciledError, counted
 from schemas.failure import Failure

@@ -107,29 +107,49 @@ def join_fields(
     Raises:
         StorageError: when files of a run are missing or damaged, or the temporary disk is full.
     """
-    rows, seen, current, first = SortedRows(), _SeenNames(), len(past), 1
+    rows, seen, current = SortedRows(), _SeenFields(), len(past)
     files = list(run_listing_files(current, output.place, names))
-
-    def noted(entries: Iterable[tuple[str, _Entry]], *, new: bool = False) -> Iterator[tuple[str, _Entry]]:
-        nonlocal first
-        for field, entry in entries:
-            if entry.member[0] == 0:
-                first = 0
-            if new:
-                seen.add(field)
-            if new or field in seen:
-                yield field, entry
-
     for file in files:
-        rows.add(noted(_outcomes(file, place_of), new=True))
+        rows.add(seen.noted(_outcomes(file, place_of)))
     if past and len(rows):
         for file in files:
-            rows.add(noted(_listed(file, place_of)))
-        rows.add(noted(_moved(past, files, place_of, seen) if listed else _earlier(past, place_of)))
+            rows.add(seen.among(_listed(file, place_of)))
+        rows.add(seen.among(_moved(past, files, place_of, seen) if listed else _earlier(past, place_of)))
     for field, group in itertools.groupby(rows, key=operator.itemgetter(0)):
         members = _members([_Entry(*entry) for _, entry in group], current)
         if members:
-            yield JoinedField(field, members, first)
+            yield JoinedField(field, members, seen.first)
+
+
+class _SeenFields(_SeenNames):
+    """The fields of a run.
+
+    Attributes:
+        first: the position from which they count, as far as is known.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = 1
+
+    def noted(self, entries: "_Entries") -> "_Entries":
+        """Yield entries unchanged; add their fields."""
+        for field, entry in entries:
+            self.add(field)
+            yield field, self._counted(entry)
+
+    def among(self, entries: "_Entries") -> "_Entries":
+        """Yield the entries of these fields."""
+        return ((field, entry) for field, entry in entries if self._counted(entry) and field in self)
+
+    def _counted(self, entry: _Entry) -> _Entry:
+        if entry.member[0] == 0:
+            self.first = 0
+        return entry
+
+
+_Entries = Iterator[tuple[str, _Entry]]
+"""Names of fields, and an image of each."""
 
 
 def _earlier(past: Sequence[PastRun], place_of: PlaceOf) -> Iterator[tuple[str, _Entry]]:

@@ -112,7 +112,7 @@ def _gaps(by_position: dict[int, list[Member]], first: int) -> Iterator[_Gap]:
     """Yield the first and last of the positions in a row that are missing."""
     if not by_position:
         return
-    for before, after in itertools.pairwise([min(first, min(by_position)) - 1, *sorted(by_position)]):
+    for before, after in itertools.pairwise([min(first, *by_position) - 1, *sorted(by_position)]):
         if after > before + 1:
             yield before + 1, after - 1
 

@@ -58,9 +58,7 @@ class FieldRules:
         """Return the fields of a run, as found by `join_fields`."""
         joined = join_fields(output, names, past, self.place_of, listed=self.listed)
         return RunFields(
-            make_field(
-                each.name, each.members, threshold=self.threshold, check=self.check, first=each.first
-            )
+            make_field(each.name, each.members, threshold=self.threshold, check=self.check, first=each.first)
             for each in joined
         )
 

@@ -79,7 +79,16 @@ def audit_rows(audits: Sequence[Audit]) -> Iterator[tuple[object, ...]]:
     """Yield the rows of the copy."""
     for each in audits:
         target = "" if each.target is None else repr(each.target)
-        yield each.run, each.accepted, each.sampled, each.labeled, each.wrong, each.not_digits, target, each.promise
+        yield (
+            each.run,
+            each.accepted,
+            each.sampled,
+            each.labeled,
+            each.wrong,
+            each.not_digits,
+            target,
+            each.promise,
+        )
 
 
 def _parse(run: str, *values: str) -> Audit:
@@ -87,6 +96,4 @@ def _parse(run: str, *values: str) -> Audit:
 
     counts, (target, promise) = values[:5], (*values[5:], "")[:2]
     numbers = zip(HEADER[1:6], map(int, counts), strict=True)
-    return judge_audit(
-        run=run, target=float(target) if target else None, promise=promise, **dict(numbers)
-    )
+    return judge_audit(run=run, target=float(target) if target else None, promise=promise, **dict(numbers))

@@ -102,9 +102,9 @@ class _Run:
 def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer | None = None) -> Summary:
     """Score the inputs and write predictions, reports and, last, the manifest.
 
-    The caller may pass worker processes that it started for many images, and closes the pool afterwards. It must
-    load the `signer` before it starts the processes, so that they do not inherit its pass phrase. A run of many
-    images measures which engine is fastest on this machine, if that is worth it.
+    The caller may pass worker processes that it started for many images, and closes the pool afterwards. It
+    must load the `signer` before it starts the processes, so that they do not inherit its pass phrase. A run
+    of many images measures which engine is fastest on this machine, if that is worth it.
 
     Raises:
         UserError: when an option cannot be used; nothing is written then.

@@ -12,9 +12,9 @@ from pipelines.listing.relative_names import RelativeNames
 from pipelines.rows.row_columns import PROBABILITIES, Columns, values_of
 from pipelines.rows.row_encoding import encode_rows
 from pipelines.scoring.scored_batch import ScoredBatch, summarize
+from pipelines.statistics.audit_sample import AuditDraw
 from pipelines.statistics.item_statistics import ItemStatistics
 from schemas import prediction
-from pipelines.statistics.audit_sample import AuditDraw
 from schemas.layout import DEFAULT_FORMATS, PREDICTIONS, Compression, Format
 from schemas.manifest import Part
 from schemas.prediction import Decision, Prediction, Reason

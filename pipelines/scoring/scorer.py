@@ -15,10 +15,10 @@ from pipelines.listing.work_item import MAX_ITEM_SIZE, WorkItem
 from pipelines.scoring.classify import Classifier
 from pipelines.scoring.page_members import OwnedContent, PagedContents
 from pipelines.scoring.rows import write_parts
+from pipelines.statistics.audit_sample import AuditDraw
 from pipelines.statistics.failure_rows import MOST_IN_MEMORY, failure_file
 from pipelines.statistics.item_statistics import FileCount, ItemStatistics, count_several, merge_pieces
 from pipelines.statistics.totals import add_up
-from pipelines.statistics.audit_sample import AuditDraw
 from schemas.failure import ImageError
 from schemas.layout import DEFAULT_FORMATS, Compression, Format, statistics_name
 from schemas.prediction import NO_LABEL, Pages

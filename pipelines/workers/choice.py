@@ -91,10 +91,14 @@ def may_compare(options: ScoreOptions, pool: WorkerPool | None) -> bool:
 
 
 def known_images(options: ScoreOptions) -> int | None:
-    """Return how many images a run scores, if that is seen at once; None for many and for an unknown number."""
+    """Return how many images a run scores, if that is seen at once; None for many or an unknown number."""
     bounds = [bound for bound in (options.limit, options.sample) if bound is not None]
     folders = _local_folders(options)
-    if options.input_list is None and len(folders) == len(options.inputs) and all(map(os.path.isdir, folders)):
+    if (
+        options.input_list is None
+        and len(folders) == len(options.inputs)
+        and all(map(os.path.isdir, folders))
+    ):
         counted = count_images(folders, MANY_IMAGES)
         bounds += [] if counted is None else [counted]
     return min(bounds, default=None)

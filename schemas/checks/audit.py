@@ -36,8 +36,8 @@ class Audit(VersionedRecord, what="an audit", format=FORMAT):
         interval_95: exact 95 % interval of the error rate among all accepted images.
         target: accuracy that the bundle guarantees for accepted images; None if it guarantees none.
         verdict: one of `Verdict`.
-        promise: model and threshold that the target is about; empty without a target, and in audits of earlier
-            versions.
+        promise: model and threshold that the target is about; empty without a target, and in audits of
+            earlier versions.
     """
 
     run: str

@@ -19,8 +19,8 @@ from pipelines.auditing.audit_options import AuditOptions
 from pipelines.compact.compact_job import run as compact
 from pipelines.compact.compact_options import CompactOptions
 from pipelines.output.verification import verify
-from pipelines.report.running_audit import RunningAudit
 from pipelines.report.rebuilding import rebuild_report
+from pipelines.report.running_audit import RunningAudit
 from pipelines.review import review_job
 from pipelines.review.review_options import ReviewOptions
 from pipelines.score import score_job
@@ -354,4 +354,6 @@ def test_a_state_of_runs_with_several_thresholds_has_no_promise(
         compact(CompactOptions(runs=runs, output=str(tmp_path / name)))
         labels = {row["image"]: row["digit"] for row in drawn(tmp_path / name)}
         states[name] = audited(tmp_path / name, write_labels(tmp_path / f"{name}.csv", labels)).total
-    assert {name: found.verdict for name, found in states.items()} == dict.fromkeys(states, Verdict.NO_PROMISE)
+    assert {name: found.verdict for name, found in states.items()} == dict.fromkeys(
+        states, Verdict.NO_PROMISE
+    )

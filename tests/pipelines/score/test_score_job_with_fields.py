@@ -293,5 +293,9 @@ def test_a_missing_first_digit_is_a_gap_where_fields_count_from_0(
     output = tmp_path / "out"
     run(options(since=str(tmp_path / "first") if since else None))
     field = fields_of(output)["form4/amount"]
-    assert (field["decision"], field["reason"], field["note"]) == ("review", "INCOMPLETE", "position 0 missing")
+    assert (field["decision"], field["reason"], field["note"]) == (
+        "review",
+        "INCOMPLETE",
+        "position 0 missing",
+    )
     assert field["value"].startswith("?")
