@@ -125,7 +125,7 @@ def _pictures(file: ListedImage, *, images: int) -> Iterator[tuple[int, np.ndarr
 
 
 def folder_of(path: str) -> str:
-    """Return the folder of a set, whose path may go on with the prefix of its file names."""
+    """Return the folder of a path, which may end in the prefix of one set's file names."""
     return _listed(path)[0]
 
 
