@@ -17,9 +17,7 @@ class LostHold:
 
     def confirm(self) -> None:
         if len(self._changes) >= self._most:
-            raise StorageError(
-                "this launcher no longer holds its output", value="out", hint="leave it alone"
-            )
+            raise StorageError("this launcher no longer holds its output", value="out", hint="leave it alone")
 
 
 def watch_changes(monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -55,8 +55,8 @@ class Signer:
     def load(cls, path: pathlib.Path | None) -> Self | None:
         """Load a key from a file; None without a path.
 
-        Its pass phrase is taken out of the environment, so that child processes do not inherit it, and kept for
-        the keys that this process loads later.
+        Its pass phrase is taken out of the environment, so that child processes do not inherit it, and kept
+        for the keys that this process loads later.
 
         Raises:
             UserError: when the key cannot be used. The message does not name the file.

@@ -158,8 +158,8 @@ class RunReport:
     ) -> tuple[Part, ...]:
         """Write `reports/` and the page, and return their files as parts of the run.
 
-        `judge` returns the manifest to show on the page; it is called after the fields are counted. `confirm` is
-        called before each file, and raises when another launcher has taken over the output.
+        `judge` returns the manifest to show on the page; it is called after the fields are counted. `confirm`
+        is called before each file, and raises when another launcher has taken over the output.
         """
         parts = []
         for file in self.files(manifest, judge):
