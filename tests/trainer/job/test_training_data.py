@@ -1,6 +1,7 @@
 """Whole jobs, seen from their data: what is named on the command line reaches the loop."""
 
 import csv
+import json
 
 import cv2
 import numpy as np
@@ -62,12 +63,33 @@ def test_a_mixture_with_balanced_classes(tmp_path, label_folder, few_digits, tra
     ]
 
 
+class EnoughError(Exception):
+    """Raised where a test has seen what it wanted."""
+
+
+def test_a_checkpoint_knows_a_mixture_by_what_it_can_hold(tmp_path, label_folder, few_digits, monkeypatch):
+    seen = []
+
+    def remember(*_, checkpointing, **__):
+        seen.append(checkpointing.identity)
+        raise EnoughError
+
+    monkeypatch.setattr(training, "Trainer", remember)
+    data = (f"idx:{write_set(tmp_path / 'idx', few_digits)}", f"folder:{label_folder}@3")
+    with pytest.raises(EnoughError):
+        run(tmp_path, data=data)
+    assert seen[0]["data"] == list(data)
+    assert json.loads(json.dumps(seen[0])) == seen[0]
+
+
+@pytest.mark.slow
 def test_a_stopped_training_on_a_mixture_resumes(tmp_path, label_folder, few_digits, monkeypatch, capsys):
     data = (f"idx:{write_set(tmp_path / 'idx', few_digits)}", f"folder:{label_folder}@3")
     epochs = training.Trainer.epochs
 
     def stopped(self):
-        yield next(epochs(self))
+        if not self.state.step:
+            yield next(epochs(self))
         raise PreemptedError("stopped")
 
     monkeypatch.setattr(training.Trainer, "epochs", stopped)
