@@ -192,6 +192,7 @@ SCORED: Final = (
             "wrong": "Of these, those with another digit, or without any.",
             "not_digits": "Of these, those without any.",
             "target": "Accuracy that its model promises of accepted images; empty without a promise.",
+            "promise": "The model and the accept threshold that this is about.",
         },
         always=False,
     ),

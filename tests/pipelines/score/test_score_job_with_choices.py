@@ -134,7 +134,7 @@ def test_a_run_that_began_with_the_fastest_engine_resumes_with_it(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def openvino(_: Bundle) -> Bundle:
+    def openvino(_: Bundle, **__: object) -> Bundle:
         opened = open_bundle(bundle_path, "openvino")
         return dataclasses.replace(opened, engine=dataclasses.replace(opened.engine, reason=FASTEST))
 
