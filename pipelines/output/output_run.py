@@ -49,8 +49,13 @@ def has_begun(output: OutputFolder, first: str, *, resume: bool) -> bool:
         UserError: when the output holds other files, or a run and `resume` is false.
     """
     if not output.exists(first):
-        output.check(manifest.FILE)
-        return False
+        try:
+            output.check(manifest.FILE)
+            return False
+        except UserError:
+            # Unless another launcher has begun a run here meanwhile.
+            if not output.exists(first):
+                raise
     if not resume:
         refuse_used(output.place, finished=output.exists(manifest.FILE), used=False)
         raise UserError(
