@@ -79,7 +79,7 @@ class JoinedField(NamedTuple):
     """A field with its images.
 
     Attributes:
-        first: the position from which the fields of the run count: 0 if any of them has one, else 1.
+        first: first position of the run's fields: 0 if any field has a position 0, otherwise 1.
     """
 
     name: str

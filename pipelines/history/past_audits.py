@@ -79,21 +79,12 @@ def audit_rows(audits: Sequence[Audit]) -> Iterator[tuple[object, ...]]:
     """Yield the rows of the copy."""
     for each in audits:
         target = "" if each.target is None else repr(each.target)
-        yield (
-            each.run,
-            each.accepted,
-            each.sampled,
-            each.labeled,
-            each.wrong,
-            each.not_digits,
-            target,
-            each.promise,
-        )
+        yield *(getattr(each, name) for name in HEADER[:-2]), target, each.promise
 
 
 def _parse(run: str, *values: str) -> Audit:
     from digitmill.confidence.audits import judge_audit  # imports SciPy, which most runs do not need
 
     counts, (target, promise) = values[:5], (*values[5:], "")[:2]
-    numbers = zip(HEADER[1:6], map(int, counts), strict=True)
+    numbers = zip(HEADER[1:-2], map(int, counts), strict=True)
     return judge_audit(run=run, target=float(target) if target else None, promise=promise, **dict(numbers))

@@ -104,7 +104,7 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer
 
     The caller may pass worker processes that it started for many images, and closes the pool afterwards. It
     must load the `signer` before it starts the processes, so that they do not inherit its pass phrase. A run
-    of many images measures which engine is fastest on this machine, if that is worth it.
+    of many images takes the fastest engine of this machine.
 
     Raises:
         UserError: when an option cannot be used; nothing is written then.
@@ -124,7 +124,7 @@ def run(options: ScoreOptions, pool: WorkerPool | None = None, *, signer: Signer
     output = open_folder(options.output, retry_seconds=options.retry_deadline)
     begun = output_run.read_state(output, resume=options.resume).plan
     check_output_outside_inputs(options.inputs, output.place)
-    compare = may_compare(options, pool)
+    compare = begun is None and may_compare(options, pool)
     images = known_images(options) if compare else None
     bundle, challenger = model_place.open_bundles(options, begun=begun, compare=compare, images=images)
     with (

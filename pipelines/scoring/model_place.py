@@ -24,7 +24,7 @@ def open_bundles(
         options: the run's options.
         begun: the plan of a resumed run; it keeps its engine, so that its output is the same to the byte.
         compare: whether `auto` measures the engines and takes the fastest.
-        images: estimate of the images to score, for which it may not be worth it; None for many.
+        images: number of images to score, if they may be too few for a comparison; None for many.
 
     Raises:
         UserError: when a bundle is missing, damaged, or has no model for the engine.

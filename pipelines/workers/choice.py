@@ -83,10 +83,12 @@ def _surely_many(options: ScoreOptions) -> bool:
 
 
 def may_compare(options: ScoreOptions, pool: WorkerPool | None) -> bool:
-    """Whether a run with this early pool has many images, so that a faster engine may be worth looking for.
+    """Whether a run with this early pool may compare engines: it names none, and has many images.
 
     Not with `--workers 1`, which asks for the least memory.
     """
+    if options.engine != EngineKind.AUTO:
+        return False
     return pool is not None or (options.workers is None and _surely_many(options))
 
 

@@ -5,6 +5,7 @@ import csv
 import json
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -78,6 +79,15 @@ def download(page: Page, folder: pathlib.Path) -> list[dict[str, str]]:
         rows = list(lines)
     assert tuple(lines.fieldnames or ()) == labels.COLUMNS
     return rows
+
+
+def studio_tasks(page: Page, folder: pathlib.Path) -> list[dict[str, Any]]:
+    """Download the tasks for Label Studio."""
+    page.click("#others")
+    with page.expect_download() as started:
+        page.click("#studio")
+    started.value.save_as(folder / "tasks.json")
+    return json.loads((folder / "tasks.json").read_text())
 
 
 def test_keys_label_images(page: Page, tmp_path: pathlib.Path) -> None:
@@ -505,11 +515,7 @@ def test_two_reviewers_are_compared(page: Page, tmp_path: pathlib.Path) -> None:
 
 def test_label_studio_gives_back_what_it_was_given(page: Page, tmp_path: pathlib.Path) -> None:
     press(page, "7", "t")
-    page.click("#others")
-    with page.expect_download() as started:
-        page.click("#studio")
-    started.value.save_as(tmp_path / "tasks.json")
-    tasks = json.loads((tmp_path / "tasks.json").read_text())
+    tasks = studio_tasks(page, tmp_path)
     assert len(tasks) == COUNT
     first, second, third = tasks[:3]
     choices = first["annotations"][0]["result"][0]
@@ -536,12 +542,7 @@ def test_label_studio_gives_back_what_it_was_given(page: Page, tmp_path: pathlib
 def test_tasks_of_a_blind_page_do_not_say_how_sure_the_model_was(
     write: Callable[..., pathlib.Path], tabs: Tabs, tmp_path: pathlib.Path
 ) -> None:
-    page = ready(tabs.open(write(blind=True)))
-    page.click("#others")
-    with page.expect_download() as started:
-        page.click("#studio")
-    started.value.save_as(tmp_path / "tasks.json")
-    tasks = json.loads((tmp_path / "tasks.json").read_text())
+    tasks = studio_tasks(ready(tabs.open(write(blind=True))), tmp_path)
     assert len(tasks) == COUNT
     for task in tasks:
         assert "confidence" not in task["data"]
