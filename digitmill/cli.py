@@ -2,32 +2,53 @@
 
 import importlib
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 import click
 import cloup
+from click.shell_completion import CompletionItem
 
 from digitmill.commands import entry_point
 from digitmill.commands.verb import HELP
 
-_VERBS = {
-    "train": "trainer.task:train",
-    "recipes": "trainer.task:recipes",
-    "submit": "trainer.submit:submit",
-    "tune": "trainer.tune:tune",
-    "score": "pipelines.score.score_command:score",
-    "review": "pipelines.review.review_command:review",
-    "audit": "pipelines.auditing.audit_command:audit",
-    "verify": "pipelines.verify:verify",
-    "compact": "pipelines.compact.compact_command:compact",
-    "export": "pipelines.export_rows:export",
-    "report": "digitmill.verbs.report:report",
-    "pack": "pipelines.pack:pack",
-    "evaluate": "trainer.evaluate:evaluate",
-    "calibrate": "trainer.calibrate:calibrate",
-    "card": "digitmill.verbs.card:card",
-    "sample": "digitmill.verbs.sample:sample",
-    "doctor": "digitmill.verbs.doctor:doctor",
+
+class _Verb(NamedTuple):
+    """Where a verb is, as `MODULE:NAME`, and what it does, for the list of verbs."""
+
+    place: str
+    summary: str
+
+
+VERBS: Final = {
+    "train": _Verb("trainer.task:train", "Train a recipe on labeled digits, into a model bundle."),
+    "recipes": _Verb("trainer.task:recipes", "List the recipes."),
+    "submit": _Verb("trainer.submit:submit", "Hand a training to Vertex AI, Kubernetes or Slurm."),
+    "tune": _Verb("trainer.tune:tune", "Search a recipe's settings by training it often."),
+    "score": _Verb(
+        "pipelines.score.score_command:score", "Score every image of a folder, and account for each."
+    ),
+    "review": _Verb(
+        "pipelines.review.review_command:review",
+        "Make a page on which people label what the model was unsure of.",
+    ),
+    "audit": _Verb(
+        "pipelines.auditing.audit_command:audit",
+        "Count how many accepted images are wrong, on a random sample.",
+    ),
+    "verify": _Verb("pipelines.verify:verify", "Read a finished output again, and recount."),
+    "compact": _Verb(
+        "pipelines.compact.compact_command:compact", "Merge the runs of many nights into their present state."
+    ),
+    "export": _Verb("pipelines.export_rows:export", "Write the predictions of a finished run to one file."),
+    "report": _Verb("digitmill.verbs.report:report", "Rebuild the report of a finished run."),
+    "pack": _Verb("pipelines.pack:pack", "Pack a folder's images into a few large files."),
+    "evaluate": _Verb("trainer.evaluate:evaluate", "Measure a model bundle on labeled digits."),
+    "calibrate": _Verb(
+        "trainer.calibrate:calibrate", "Choose the accept threshold on your own labeled digits."
+    ),
+    "card": _Verb("digitmill.verbs.card:card", "Print the card of a model bundle."),
+    "sample": _Verb("digitmill.verbs.sample:sample", "Write real digits as PNGs, for a first try."),
+    "doctor": _Verb("digitmill.verbs.doctor:doctor", "Check this machine, credentials and buckets."),
 }
 
 
@@ -35,12 +56,12 @@ class _LazyGroup(cloup.Group):
     """A group whose verbs are imported on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_VERBS)
+        return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _VERBS:
+        if cmd_name not in VERBS:
             return None
-        module, _, name = _VERBS[cmd_name].partition(":")
+        module, _, name = VERBS[cmd_name].place.partition(":")
         return getattr(importlib.import_module(module), name)
 
     def resolve_command(
@@ -52,7 +73,16 @@ class _LazyGroup(cloup.Group):
         return click.Group.resolve_command(self, ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        click.Group.format_commands(self, ctx, formatter)
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, verb.summary) for name, verb in VERBS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        verbs = [
+            CompletionItem(name, help=verb.summary)
+            for name, verb in VERBS.items()
+            if name.startswith(incomplete)
+        ]
+        return verbs + click.Command.shell_complete(self, ctx, incomplete)
 
 
 @click.group(

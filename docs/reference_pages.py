@@ -44,7 +44,7 @@ _TYPED: Final = {
 
 def pages() -> Mapping[str, str]:
     """Return the text of each page by its name, without `.md`."""
-    verbs = {f"verb-{name}": "\n".join(_verb(name)) for name in cli._VERBS}
+    verbs = {f"verb-{name}": "\n".join(_verb(name)) for name in cli.VERBS}
     fixed = {
         "python-api": api_page(),
         "files": "\n".join(_files()),
@@ -74,9 +74,7 @@ def _index(verbs: Sequence[str], fixed: Sequence[str]) -> Iterator[str]:
 
 def _linked(page: str) -> tuple[str, str]:
     verb = page.removeprefix("verb-")
-    command = cli.digitmill.get_command(click.Context(cli.digitmill), verb)
-    assert command is not None
-    return f"[{verb}]({page}.md)", _cell(command.short_help or "")
+    return f"[{verb}]({page}.md)", _cell(cli.VERBS[verb].summary)
 
 
 def write(docs: pathlib.Path) -> None:

@@ -9,7 +9,7 @@ from digitmill.commands import OptionGroup, answer, argument, main, option, verb
 from digitmill.commands.parameter_types import FILE, FOLDER
 
 
-@verb(short_help="Write the predictions of a finished run to one file.")
+@verb()
 @argument("run", type=FOLDER)
 @argument("file", type=FILE)
 @option(

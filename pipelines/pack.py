@@ -15,7 +15,6 @@ from schemas.errors import ExitCode
 @verb(
     options=PackOptions,
     context_settings={"ignore_unknown_options": True},
-    short_help="Pack a folder's images into a few large files.",
 )
 def pack(options: PackOptions) -> ExitCode:
     """Pack a folder's images into TFRecord shards, with their names and labels.

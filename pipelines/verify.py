@@ -10,7 +10,7 @@ from digitmill.commands.parameter_types import FILE, FOLDER
 from schemas.errors import ExitCode
 
 
-@verb(short_help="Read a finished output again, and recount.")
+@verb()
 @argument("output", type=FOLDER)
 @option(
     "--key",

@@ -24,7 +24,7 @@ def pages() -> dict[str, str]:
     return dict(reference_pages.pages())
 
 
-@pytest.mark.parametrize("verb", cli._VERBS)
+@pytest.mark.parametrize("verb", cli.VERBS)
 def test_every_flag_of_every_verb_is_in_the_reference(verb: str, pages: dict[str, str]) -> None:
     command = cli.digitmill.get_command(click.Context(cli.digitmill), verb)
     for param in command.params:

@@ -4,7 +4,7 @@ from digitmill.commands import answer, verb
 from trainer.job.calibrate_options import CalibrateOptions
 
 
-@verb(options=CalibrateOptions, short_help="Choose the accept threshold on your own labeled digits.")
+@verb(options=CalibrateOptions)
 def calibrate(options: CalibrateOptions) -> None:
     """Make a bundle whose accepted answers are right as often as you ask, on images like your labeled ones.
 

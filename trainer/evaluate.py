@@ -4,7 +4,7 @@ from digitmill.commands import answer, verb
 from trainer.job.evaluate_options import EvaluateOptions
 
 
-@verb(options=EvaluateOptions, short_help="Measure a model bundle on labeled digits.")
+@verb(options=EvaluateOptions)
 def evaluate(options: EvaluateOptions) -> None:
     """Measure a bundle on labeled digits: accuracy, loss, calibration, confusion, what it accepts.
 

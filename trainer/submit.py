@@ -73,7 +73,6 @@ class SubmitOptions(Options):
 @verb(
     options=SubmitOptions,
     context_settings={"ignore_unknown_options": True},
-    short_help="Hand a training to Vertex AI, Kubernetes or Slurm.",
 )
 @option("--dry-run", is_flag=True, help="Print what would be submitted, and submit nothing.", group=_WHAT)
 @flags(*CLUSTERS.values())

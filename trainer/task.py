@@ -18,7 +18,7 @@ from trainer.cluster.restart import PeerLostError, restart_process
 from trainer.train_options import TrainOptions
 
 
-@verb(options=TrainOptions, short_help="Train a recipe on labeled digits, into a model bundle.")
+@verb(options=TrainOptions)
 def train(options: TrainOptions) -> None:
     """Train a recipe on labeled digits and write a model bundle, its history and a report to DIR.
 
@@ -42,7 +42,7 @@ def train(options: TrainOptions) -> None:
         answer(None, {"output": str(options.output or result.output), **result.as_data()})
 
 
-@verb(short_help="List the recipes.")
+@verb()
 def recipes() -> None:
     """List the recipes that `digitmill train --recipe` takes, with accuracy, size and training time.
 

@@ -7,7 +7,7 @@ from digitmill.extras import require
 from trainer.tuning.tune_options import WHAT, TuneOptions
 
 
-@verb(options=TuneOptions, short_help="Search a recipe's settings by training it often.")
+@verb(options=TuneOptions)
 @option(
     "--study-spec",
     is_flag=True,

@@ -9,7 +9,7 @@ words in printed commands, the check of the value, and where a run records it:
         output: str = flag("Folder for predictions.", group=_OUTPUT, type=FOLDER, required=True)
         limit: int | None = flag("Score the first N files only.", group=_FIRST, metavar="N")
 
-    @verb(options=ScoreOptions, short_help="Score every image of a folder.")
+    @verb(options=ScoreOptions)
     def score(options: ScoreOptions) -> None: ...
 """
 

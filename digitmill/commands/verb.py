@@ -102,7 +102,7 @@ def _unknown(ctx: click.Context, words: Sequence[str]) -> Iterator[str]:
 
 
 def verb(
-    name: str | None = None, *, short_help: str, options: type[Options] | None = None, **settings: Any
+    name: str | None = None, *, options: type[Options] | None = None, **settings: Any
 ) -> Callable[[Callable], Verb]:
     """Return a decorator that makes a function a verb, with `--config` and `--json`.
 
@@ -114,7 +114,7 @@ def verb(
         "formatter_settings": HELP,
         **settings.pop("context_settings", {}),
     }
-    make = cloup.command(name, cls=Verb, short_help=short_help, context_settings=context, **settings)
+    make = cloup.command(name, cls=Verb, context_settings=context, **settings)
 
     def decorate(function: Callable) -> Verb:
         taking = function if options is None else _taking(options, function)

@@ -102,7 +102,7 @@ class _Batch:
         places, pixels = decode_small(files)
         self._digits[slots[places]] = pixels
         self._unchecked[slots[places]] = True
-        for place in np.setdiff1d(np.arange(len(files)), places):
+        for place in np.delete(np.arange(len(files)), places):
             self.add(slots[place], files[place])
 
 

@@ -7,7 +7,7 @@ from schemas.errors import UserError
 from schemas.model import bundle as names
 
 
-@verb(short_help="Print the card of a model bundle.")
+@verb()
 @argument("bundle", type=FOLDER, default=str(SHIPPED_MODEL), metavar="[BUNDLE]")
 def card(bundle: str) -> None:
     """Print what a model bundle is, how good it is and how it was made.

@@ -19,7 +19,7 @@ _CHECKS = OptionGroup("What is checked")
 _COLORS = {"ok": "green", "note": "yellow", "fault": "red"}
 
 
-@verb(short_help="Check this machine, credentials and buckets.")
+@verb()
 @argument("places", nargs=-1, type=FOLDER, metavar="[PLACE]...")
 @option(
     "--model",

@@ -9,7 +9,7 @@ from schemas.errors import UserError
 _REPORT = OptionGroup("The report")
 
 
-@verb(short_help="Rebuild the report of a finished run.")
+@verb()
 @argument("runs", nargs=-1, required=True, type=FOLDER, metavar="RUN...")
 @option(
     "--to",

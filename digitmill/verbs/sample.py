@@ -13,7 +13,7 @@ _SPLITS = ("train", "validation", "test")
 _WHICH = OptionGroup("Which digits")
 
 
-@verb(short_help="Write real digits as PNGs, for a first try.")
+@verb()
 @argument("folder", type=LOCAL)
 @option(
     "--split",

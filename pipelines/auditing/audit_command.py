@@ -5,7 +5,7 @@ from pipelines.auditing.audit_options import AuditOptions
 from schemas.errors import ExitCode
 
 
-@verb(options=AuditOptions, short_help="Count how many accepted images are wrong, on a random sample.")
+@verb(options=AuditOptions)
 def audit(options: AuditOptions) -> ExitCode:
     """Say how many of the accepted images of RUN are wrong, and whether its model keeps its promise.
 

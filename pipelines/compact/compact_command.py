@@ -8,7 +8,6 @@ from schemas.errors import ExitCode
 @verb(
     options=CompactOptions,
     context_settings={"ignore_unknown_options": True},
-    short_help="Merge the runs of many nights into their present state.",
 )
 def compact(options: CompactOptions) -> ExitCode:
     """Merge the outputs of several runs into one that holds the latest prediction of each image.

@@ -5,7 +5,7 @@ from pipelines.review.review_options import ReviewOptions
 from schemas.errors import ExitCode
 
 
-@verb(options=ReviewOptions, short_help="Make a page on which people label what the model was unsure of.")
+@verb(options=ReviewOptions)
 def review(options: ReviewOptions) -> ExitCode:
     """Make a page of the images in OUTPUT, a finished run, that are below the accept threshold.
 

@@ -6,11 +6,12 @@ local run uses none: digitmill's own storage reads and writes buckets.
 """
 
 import contextlib
+import functools
 import importlib
 import logging
 import sys
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 _NEVER: Final = ("IPython",)
@@ -23,7 +24,9 @@ _OPTIONAL: Final = (
     "apache_beam.io.gcp.gcsfilesystem",
     "apache_beam.io.gcp.internal.clients.bigquery",
     "apache_beam.io.hadoopfilesystem",
+    "absl",
     "apitools",
+    "bson",
     "google.auth",
     "google.cloud",
     "pandas",
@@ -32,8 +35,16 @@ _OPTIONAL: Final = (
 )
 """Modules that Beam imports if it can; others may need them later."""
 
-_DEFERRED: Final = ("httplib2",)
-"""Modules that Beam imports always and a local run never uses: this one takes a twentieth of its import."""
+_DEFERRED: Final[Mapping[str, Sequence[str]]] = {
+    "cryptography.fernet": ["Fernet"],
+    "fastavro": ["parse_schema", "schemaless_reader", "schemaless_writer"],
+    "fastavro.read": ["block_reader"],
+    "fastavro.write": ["Writer"],
+    "httplib2": [],
+    "proto": [],
+}
+"""Modules that Beam always imports and a local run never uses, with the functions and classes that Beam takes
+out of them at once. With beartype, they are a quarter of its import."""
 
 
 class _Deferred(types.ModuleType):
@@ -42,7 +53,31 @@ class _Deferred(types.ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
+        if name in _DEFERRED[self.__name__]:
+            return functools.partial(self._call, name)
         return getattr(importlib.import_module(self.__name__), name)
+
+    def _call(self, name: str, *given: Any, **named: Any) -> Any:
+        return getattr(importlib.import_module(self.__name__), name)(*given, **named)
+
+
+class _HintError(Exception):
+    """Stands in for `beartype.roar.BeartypeDoorException`, which Beam catches."""
+
+
+def _is_subhint(hint: object, other: object) -> bool:
+    """Stand in for `beartype.door.is_subhint`, which Beam calls for type hints that are classes."""
+    door, roar = importlib.import_module("beartype.door"), importlib.import_module("beartype.roar")
+    try:
+        return bool(door.is_subhint(hint, other))
+    except roar.BeartypeDoorException as error:
+        raise _HintError from error
+
+
+_BEARTYPE: Final = {
+    "beartype.door": types.SimpleNamespace(is_subhint=_is_subhint),
+    "beartype.roar": types.SimpleNamespace(BeartypeDoorException=_HintError),
+}
 
 
 def import_beam(flags: Sequence[str]) -> None:
@@ -54,10 +89,11 @@ def import_beam(flags: Sequence[str]) -> None:
         return
     modules: dict[str, Any] = sys.modules
     logger = logging.getLogger("apache_beam.io.mongodbio")
-    # Python refuses to import a module that is None here, as if it were not installed.
-    before = {name: modules.get(name) for name in (*_OPTIONAL, *_DEFERRED)}  # google.cloud: a namespace
+    # Python refuses to import a module that is None here, as if it were not installed. Some may be there
+    # before: google.cloud is a namespace.
+    before = {name: modules.get(name) for name in (*_OPTIONAL, *_DEFERRED, *_BEARTYPE)}
     modules.update(dict.fromkeys((*_NEVER, *_OPTIONAL)))
-    modules.update({name: _Deferred(name) for name in _DEFERRED})
+    modules.update({name: _Deferred(name) for name in _DEFERRED} | _BEARTYPE)
     logger.disabled = True  # it logs that pymongo is missing
     try:
         importlib.import_module("apache_beam")

@@ -18,7 +18,6 @@ def _needs_no_output(ctx: click.Context, param: click.Parameter, value: bool) ->
 @verb(
     options=ScoreOptions,
     context_settings={"ignore_unknown_options": True},
-    short_help="Score every image of a folder, and account for each.",
 )
 @option(
     "--dry-run",

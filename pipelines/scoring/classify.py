@@ -91,7 +91,7 @@ class Classifier:
         predictions = predict(self._engine, digits[slots])
         for row, detail in predictions.errors.items():
             errors[slots[row]] = ImageError(FailureCode.ENGINE, detail)
-        scored = np.setdiff1d(np.arange(len(slots)), list(predictions.errors))
+        scored = np.delete(np.arange(len(slots)), list(predictions.errors))
         return digits[slots[scored]], predictions.probabilities[scored]
 
     def _predict_challenger(self, digits: np.ndarray) -> np.ndarray:

@@ -140,7 +140,8 @@ class ReportSamples:
     ) -> None:
         ranks = np.array([sample_rank(image.uri) for image in images], np.float64)
         bounds = np.array([kept.rank_bound for kept in self.examples])
-        for digit in np.unique(first[ranks < bounds[first]]).tolist():
+        # Not np.unique, which imports all of numpy.ma first.
+        for digit in sorted(set(first[ranks < bounds[first]].tolist())):
             selected = np.flatnonzero((first == digit) & (ranks < bounds[digit]))
             self.examples[digit].add(rows[selected], digits[selected], ranks=ranks[selected])
 

@@ -38,7 +38,7 @@ def run(capsys: pytest.CaptureFixture) -> Callable[..., tuple[int, str, str]]:
     "arguments",
     [
         ["--help"],
-        *([verb, "--help"] for verb in cli._VERBS),
+        *([verb, "--help"] for verb in cli.VERBS),
         ["recipes"],
         ["--version"],
     ],
@@ -55,21 +55,34 @@ def test_help_loads_no_job(arguments: list[str]) -> None:
     assert len(done.stdout.splitlines()) > 1
 
 
+def test_the_list_of_verbs_and_its_completion_import_none() -> None:
+    program = (
+        "import sys, click\nfrom click.testing import CliRunner\n"
+        "from digitmill.cli import digitmill, VERBS\n"
+        "assert 'doctor' in CliRunner().invoke(digitmill, ['--help']).output\n"
+        "offered = {item.value for item in digitmill.shell_complete(click.Context(digitmill), '')}\n"
+        "assert offered == {*VERBS}\n"
+        "places = [verb.place.partition(':')[0] for verb in VERBS.values()]\n"
+        "assert not set(places) & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+
 def test_help_lists_every_verb(run: Callable) -> None:
     code, out, _ = run("--help")
     assert code == 0
-    for verb in cli._VERBS:
+    for verb in cli.VERBS:
         assert f"  {verb} " in out
 
 
-@pytest.mark.parametrize("verb", cli._VERBS)
+@pytest.mark.parametrize("verb", cli.VERBS)
 def test_every_verb_has_help_with_an_example(run: Callable, verb: str) -> None:
     code, out, _ = run(verb, "--help")
     assert code == 0
     assert f"digitmill {verb}" in out
 
 
-@pytest.mark.parametrize("verb", cli._VERBS)
+@pytest.mark.parametrize("verb", cli.VERBS)
 def test_every_verb_groups_its_flags_and_takes_config_and_json(verb: str) -> None:
     command = cli.digitmill.get_command(click.Context(cli.digitmill), verb)
     assert isinstance(command, Verb)
@@ -229,7 +242,7 @@ def test_quiet_it_prints_errors_and_json_alone(run: Callable) -> None:
 
 
 def test_verbose_it_shows_what_libraries_log(run: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    @verb_decorator("logs", short_help="Log.")
+    @verb_decorator("logs")
     def logs() -> None:
         logging.getLogger("apache_beam.runner").info("a bundle begins")
 
@@ -271,6 +284,52 @@ __main__.main()
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120
     )
     assert (done.returncode, done.stderr) == (ExitCode.CRASHED, "\ndigitmill: interrupted\n")
+
+
+@pytest.mark.parametrize("code", [0, 2])
+def test_it_ends_at_once_but_after_threads_and_exit_handlers(code: int) -> None:
+    program = f"""
+import atexit, sys, threading, time
+from digitmill import __main__, cli
+class Slow:
+    def __del__(self):
+        print("taken apart", flush=True)
+slow = Slow()
+def late():
+    time.sleep(0.3)
+    print("thread")
+def verb():
+    threading.Thread(target=late).start()
+    atexit.register(print, "handler")
+    sys.exit({code})
+cli.main = verb
+__main__.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (code, "thread\nhandler\n", "")
+
+
+@pytest.mark.parametrize("last", ["sys.modules['tensorflow'] = None; sys.exit(0)", "raise ZeroDivisionError"])
+def test_it_ends_as_usual_after_a_training_or_a_crash(last: str) -> None:
+    program = f"""
+import sys
+from digitmill import __main__, cli
+class Module:
+    def __del__(self):
+        print("taken apart")
+module = Module()
+def verb():
+    {last}
+cli.main = verb
+__main__.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.stdout == "taken apart\n"
+    assert (done.returncode, "ZeroDivisionError" in done.stderr) in {(0, False), (1, True)}
 
 
 def test_interrupted_it_prints_what_begins_again(run: Callable, monkeypatch: pytest.MonkeyPatch) -> None:

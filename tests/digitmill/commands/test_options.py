@@ -51,7 +51,7 @@ class MorePaintOptions(PaintOptions):
 
 
 def command(options: type[Options]) -> click.Command:
-    @verb("paint", options=options, short_help="Paints.", context_settings={"ignore_unknown_options": True})
+    @verb("paint", options=options, context_settings={"ignore_unknown_options": True})
     def paint(asked: Any) -> None:
         answer(None, None)
         click.get_current_context().obj.append(asked)

@@ -12,7 +12,7 @@ from digitmill.commands import argument, option, run_config, verb
 from schemas.errors import UserError
 
 
-@verb(short_help="Tries.", context_settings={"ignore_unknown_options": True})
+@verb(context_settings={"ignore_unknown_options": True})
 @option("--input", "inputs", multiple=True)
 @option("--most", type=int)
 @option("--rate", type=float, default=0.5)
@@ -112,7 +112,7 @@ def test_a_missing_file_is_refused(tmp_path):
 def test_json_goes_to_standard_output_alone():
     from digitmill.commands import answer
 
-    @verb(short_help="Speaks.")
+    @verb()
     def speak() -> None:
         print("a word")
         answer("for people", {"for": ["programs"]})

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from digitmill.cli import _VERBS
+from digitmill.cli import VERBS
 
 CLOSED = ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"]
 FULL = [">/dev/full", "2>/dev/full", ">/dev/full 2>/dev/full"]
@@ -32,7 +32,7 @@ def test_an_answer_that_is_lost_is_said(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("streams", [CLOSED[-1], pytest.param("2>&-", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("verb", _VERBS)
+@pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_starts_without_streams(verb: str, streams: str, tmp_path: pathlib.Path) -> None:
     assert run(f"{verb} --help", streams, tmp_path).returncode == 0
 

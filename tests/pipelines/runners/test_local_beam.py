@@ -9,10 +9,21 @@ from pipelines.runners.local_beam import import_beam
 import_beam(sys.argv[1:])
 import apache_beam
 assert not logging.root.handlers
-print("LOADED", *(name for name in {names!r} if sys.modules.get(name)))
+print("LOADED", *(name for name in NAMES if sys.modules.get(name)))
 import pandas, google.cloud.storage, pymongo  # others may still need them
 from apache_beam.internal.http_client import get_new_http
 assert type(get_new_http()).__module__ == "httplib2"
+from apache_beam.coders import AvroGenericCoder, ProtoPlusCoder
+from apache_beam.coders.avro_record import AvroRecord
+schema = '{"type": "record", "name": "r", "fields": [{"name": "a", "type": "long"}]}'
+coder = AvroGenericCoder(schema)
+assert coder.decode(coder.encode(AvroRecord({"a": 3}))).record == {"a": 3}
+import proto
+ProtoPlusCoder.from_type_hint(proto.Message, None)
+from apache_beam.typehints import typehints
+assert typehints.is_consistent_with(typehints.Any, typehints.Any)
+assert typehints.is_consistent_with(bool, int) and not typehints.is_consistent_with(str, int)
+assert not typehints.is_consistent_with(int, "no hint of any kind")
 with apache_beam.Pipeline("FnApiRunner") as pipeline:
     _ = pipeline | apache_beam.Create([2, 3]) | apache_beam.Map(lambda n: n * n) | apache_beam.Map(print)
 """
@@ -25,11 +36,17 @@ _CLIENTS = [
     "pymongo",
     "IPython",
     "httplib2",
+    "absl",
+    "beartype",
+    "bson",
+    "cryptography",
+    "fastavro",
+    "proto",
 ]
 
 
 def run(*flags: str) -> subprocess.CompletedProcess[str]:
-    program = _PROGRAM.format(names=_CLIENTS)
+    program = _PROGRAM.replace("NAMES", repr(_CLIENTS))
     return subprocess.run([sys.executable, "-c", program, *flags], capture_output=True, text=True, check=True)
 
 
