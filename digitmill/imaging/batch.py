@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from digitmill.imaging.canonical import canonicalize
+from digitmill.imaging.canonical import canonicalize_alike
 from digitmill.imaging.decode import decode_here
 from digitmill.imaging.guard import GUARD, Outcome
 from digitmill.imaging.headers.header import read_header
@@ -18,6 +18,9 @@ from schemas.digit import SIDE
 from schemas.failure import ImageError
 
 _NATIVE: Final = (SIDE, SIDE)
+
+_MOST_BYTES: Final = 16 * 2**20
+"""Of pictures that wait for others of their shape."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +58,48 @@ def decode_batch(contents: Iterable[Content], size: int) -> DigitBatch:
         return batch.finished()
 
 
+class _Scans:
+    """Pictures that are no canonical digits; each waits for some of its shape, which takes less time."""
+
+    def __init__(self, digits: np.ndarray, errors: list[ImageError | None]) -> None:
+        self._digits = digits
+        self._errors = errors
+        self._waiting: dict[tuple[tuple[int, ...], np.dtype], dict[int, np.ndarray]] = {}
+        self._bytes = 0
+
+    def add(self, slot: int, pixels: np.ndarray) -> None:
+        """Add a picture as `canonicalize` takes it."""
+        alike = self._waiting.setdefault((pixels.shape, pixels.dtype), {})
+        alike[slot] = pixels
+        self._bytes += pixels.nbytes
+        if self._bytes > _MOST_BYTES:
+            self.finish()
+        elif len(alike) == BLOCK:
+            self._canonicalize(alike)
+
+    def finish(self) -> None:
+        """Canonicalize all that wait."""
+        for alike in self._waiting.values():
+            self._canonicalize(alike)
+
+    def _canonicalize(self, alike: dict[int, np.ndarray]) -> None:
+        outcomes = canonicalize_alike([*alike.values()])
+        for slot, pixels, outcome in zip(alike, alike.values(), outcomes, strict=True):
+            self._bytes -= pixels.nbytes
+            if isinstance(outcome, ImageError):
+                self._digits[slot], self._errors[slot] = 0, outcome
+            else:
+                self._digits[slot] = outcome
+        alike.clear()
+
+
 class _Batch:
     """Images while they are decoded; small PNGs wait until there are some."""
 
     def __init__(self, size: int) -> None:
         self._digits = np.zeros((size, SIDE, SIDE), np.uint8)
         self._errors: list[ImageError | None] = [None] * size
+        self._scans = _Scans(self._digits, self._errors)
         self._unchecked = np.zeros(size, bool)
         self._small: dict[int, bytes] = {}
 
@@ -85,7 +124,7 @@ class _Batch:
                 self._digits[slot] = pixels
                 self._unchecked[slot] = True
             else:
-                self._digits[slot] = canonicalize(pixels)
+                self._scans.add(slot, pixels)
         except ImageError as error:
             self._errors[slot] = error
 
@@ -93,7 +132,8 @@ class _Batch:
         """Return the images once all have been added."""
         if self._small:
             self._decode_small()
-        _finish_natives(self._digits, self._errors, unchecked=self._unchecked)
+        _add_unfit(self._scans, self._digits, unchecked=self._unchecked)
+        self._scans.finish()
         return DigitBatch(self._digits, self._errors)
 
     def _decode_small(self) -> None:
@@ -117,20 +157,19 @@ def canonical_batch(pictures: Sequence[np.ndarray] | np.ndarray) -> DigitBatch:
     """Canonicalize decoded pictures of equal or different sizes; a bad one affects only its own slot."""
     digits = np.zeros((len(pictures), SIDE, SIDE), np.uint8)
     errors: list[ImageError | None] = [None] * len(pictures)
+    scans = _Scans(digits, errors)
     if all(picture.shape == _NATIVE and picture.itemsize == 1 for picture in pictures):
         digits[:] = pictures
-        _finish_natives(digits, errors, unchecked=np.ones(len(pictures), bool))
+        _add_unfit(scans, digits, unchecked=np.ones(len(pictures), bool))
     else:
         for slot, picture in enumerate(pictures):
-            try:
-                digits[slot] = canonicalize(np.ascontiguousarray(picture))
-            except ImageError as error:
-                errors[slot] = error
+            scans.add(slot, np.ascontiguousarray(picture))
+    scans.finish()
     return DigitBatch(digits, errors)
 
 
-def _finish_natives(digits: np.ndarray, errors: list[ImageError | None], *, unchecked: np.ndarray) -> None:
-    """Canonicalize the few 28 x 28 pictures that are not canonical yet.
+def _add_unfit(scans: _Scans, digits: np.ndarray, *, unchecked: np.ndarray) -> None:
+    """Add the few 28 x 28 pictures that are not canonical yet.
 
     Checked for the whole batch at once: 35 us an image cheaper than one by one, on the path that nearly
     every image takes.
@@ -138,9 +177,5 @@ def _finish_natives(digits: np.ndarray, errors: list[ImageError | None], *, unch
     # By blocks: what is computed on the way stays in the processor's cache, and in memory that is there.
     for start in range(0, len(digits), BLOCK):
         unchecked[start : start + BLOCK] &= ~are_native(digits[start : start + BLOCK])
-    for slot in np.flatnonzero(unchecked):
-        try:
-            digits[slot] = canonicalize(digits[slot])
-        except ImageError as error:
-            digits[slot] = 0
-            errors[slot] = error
+    for slot in np.flatnonzero(unchecked).tolist():
+        scans.add(slot, digits[slot])

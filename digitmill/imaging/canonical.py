@@ -16,7 +16,9 @@ Measured with a CNN of 99.35 % on MNIST's 10,000 test digits: scans of five kind
 ones 0.4, boxed ones 0.2. The same digits shrunk to 20 px lose 1 point, to 12 px 5, to 8 px 29.
 """
 
+import contextlib
 import math
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import cv2
@@ -25,6 +27,7 @@ import numpy as np
 from digitmill.imaging.gray import image_pyramid, shrink, strongest_channel, to_gray
 from digitmill.imaging.ink.lines import Lines, find_lines, max_line_thickness
 from digitmill.imaging.ink.paper import FeaturelessError, Ink, estimate_lighting, find_ink
+from digitmill.imaging.ink.papers import estimate_lightings, find_inks
 from digitmill.imaging.ink.surroundings import (
     Box,
     clear_box,
@@ -33,8 +36,9 @@ from digitmill.imaging.ink.surroundings import (
     frame_pieces,
     inside_frame,
     lies_along_edges,
+    may_have_panels,
 )
-from digitmill.imaging.native import is_native
+from digitmill.imaging.native import are_native, is_native
 from schemas.digit import BOX, SIDE
 from schemas.failure import FailureCode, ImageError
 
@@ -68,6 +72,9 @@ _CORES: Final = (0.25, 0.4, 0.55)
 _NEAR: Final = np.ones((3, 3), np.uint8)
 """A pixel and its neighbors."""
 
+_SEVERAL: Final = 4
+"""Fewer pictures share nothing that would save time."""
+
 _LOOKS: Final = 3
 """So often is a digit looked for again, each time within the frame found before."""
 
@@ -97,6 +104,57 @@ def canonicalize(pixels: np.ndarray) -> np.ndarray:
         if pixels.ndim == 2:
             raise
         return _digit(strongest_channel(pixels))
+
+
+def canonicalize_alike(pictures: Sequence[np.ndarray]) -> list[np.ndarray | ImageError]:
+    """Return for each picture what `canonicalize` returns or raises, byte for byte, in two thirds of its time.
+
+    Args:
+        pictures: of one shape and depth.
+    """
+    digits: dict[int, np.ndarray] = {}
+    if len(pictures) >= _SEVERAL:
+        grays = np.stack([to_gray(picture) for picture in pictures])
+        digits = dict(_natives(grays)) if grays.shape[1:] == (SIDE, SIDE) else {}
+        left = np.delete(np.arange(len(grays)), list(digits))
+        digits.update(_digits_alike(grays, left) if left.size else ())
+    return [digits[slot] if slot in digits else _outcome(picture) for slot, picture in enumerate(pictures)]
+
+
+def _outcome(pixels: np.ndarray) -> np.ndarray | ImageError:
+    try:
+        return canonicalize(pixels)
+    except ImageError as error:
+        return error
+
+
+def _natives(grays: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield place and digit of the pictures that are canonical digits in one of their polarities."""
+    for polarity in (cv2.bitwise_not(grays), grays):
+        yield from ((place, polarity[place]) for place in np.flatnonzero(are_native(polarity)).tolist())
+
+
+def _digits_alike(
+    grays: np.ndarray, slots: np.ndarray, *, invert: bool = False
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield slot and digit of the pictures whose ink is told from their paper at first sight."""
+    side = _view_side(grays.shape[1:])
+    shown = cv2.bitwise_not(grays[slots]) if invert else grays[slots]
+    levels = [image_pyramid(gray, side) for gray in shown]
+    views = shown if max(shown.shape[1:]) <= side else np.stack([shrink(each[-1], side) for each in levels])
+    lightings = estimate_lightings(views)
+    light = np.flatnonzero(lightings.light_ink > 0)
+    if light.size and not invert:
+        yield from _digits_alike(grays, slots[light], invert=True)
+    inks = find_inks(views, lightings)
+    paneled = may_have_panels(views)
+    for place in np.flatnonzero(((lightings.light_ink < 0) | invert) & ~inks.blank).tolist():
+        if paneled[place] and find_panel(views[place]) is not None:
+            continue
+        slot, ink, mask = int(slots[place]), inks.ink(place), inks.masks[place]
+        with contextlib.suppress(ImageError):  # `canonicalize` tells what is wrong
+            found = _find_on_paper(grays[slot], levels[place], ink, mask, _LOOKS)
+            yield slot, _fit(_extract_ink(found))
 
 
 class _Found(NamedTuple):
@@ -145,7 +203,14 @@ def _find(gray: np.ndarray, looks: int) -> _Found:
     if looks and (panel := find_panel(view)) is not None:
         return _find(_cropped(gray, panel, view.shape), looks - 1)
     ink = find_ink(view, lighting)
-    mask = ink.mask()
+    return _find_on_paper(gray, levels, ink, ink.mask(), looks)
+
+
+def _find_on_paper(
+    gray: np.ndarray, levels: list[np.ndarray], ink: Ink, mask: np.ndarray, looks: int
+) -> _Found:
+    """Find the digit in a picture, given its halvings with dark ink, and the ink and its mask."""
+    side = _view_side(gray.shape)
     lines = find_lines(mask)
     if lines is not None and max(levels[-1].shape) > side:
         view = shrink(levels[-1], side * _LINED_VIEW // _VIEW)

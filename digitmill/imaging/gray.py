@@ -54,12 +54,15 @@ def image_pyramid(gray: np.ndarray, side: int) -> list[np.ndarray]:
 
 def shrink(gray: np.ndarray, side: int) -> np.ndarray:
     """Shrink a picture so that its longer side is at most `side` pixels, keeping the aspect ratio."""
-    height, width = gray.shape
+    size = size_within(gray.shape, side)
+    return gray if size == gray.shape[::-1] else cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
+
+
+def size_within(shape: tuple[int, ...], side: int) -> tuple[int, int]:
+    """Return width and height of a picture [height, width] once it is shrunk to that longer side."""
+    height, width = shape
     factor = side / max(height, width)
-    if factor >= 1:
-        return gray
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
+    return (width, height) if factor >= 1 else (max(1, round(width * factor)), max(1, round(height * factor)))
 
 
 def _composited(gray: np.ndarray, opacity: np.ndarray) -> np.ndarray:

@@ -3,5 +3,6 @@
 __all__ = [
     "lines",
     "paper",
+    "papers",
     "surroundings",
 ]

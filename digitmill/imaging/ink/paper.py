@@ -2,7 +2,8 @@
 
 import functools
 import math
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -22,14 +23,14 @@ _INK_GRAIN: Final = 4.0
 _INK_SHARE: Final = 0.08
 """And by this share of the darkest ink's contrast: less is blur, or JPEG's echoes around strokes."""
 
-_GRID: Final = 16
+GRID: Final = 16
 """Rows and columns of the grid on which polarity and the light's slope are estimated."""
 
-_BORDER_WEIGHT: Final = 0.5
+BORDER_WEIGHT: Final = 0.5
 """Weight of the border's mean beside the skewness, both in standard deviations. Measured on 11,000
 pictures, scans, boxes, tight crops and bold ones: 0 fails for bold ones, 1 for boxes along the edges."""
 
-_PAPER_SIDE: Final = 32
+PAPER_SIDE: Final = 32
 """Longer side at which the paper is estimated, pixels: light changes slowly."""
 
 _CLOSING: Final = 0.47
@@ -38,10 +39,10 @@ _CLOSING: Final = 0.47
 _LEAST_CLOSING: Final = 9
 """At least this many pixels, in pictures so small that blur is as wide as the strokes."""
 
-_LIGHTEST: Final = 235
+LIGHTEST: Final = 235
 """Where the paper's mean lies once the slope is taken away: room above for grain, below for ink."""
 
-_HEADROOM: Final = 16
+HEADROOM: Final = 16
 """The paper is put this many gray levels higher, so that grain above it is seen and not clipped."""
 
 _FEW: Final = 200
@@ -106,15 +107,15 @@ def estimate_lighting(gray: np.ndarray) -> Lighting:
     Ink usually covers less area than paper, so its side of the distribution has the longer tail. If ink
     covers as much, as bold digits in tight crops do, the border decides, because it is paper.
     """
-    small = shrink(gray, _PAPER_SIDE)
-    terms, inverse, border = _plane()
-    levels = cv2.resize(small, (_GRID, _GRID), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
+    small = shrink(gray, PAPER_SIDE)
+    terms, inverse, border = plane_terms()
+    levels = cv2.resize(small, (GRID, GRID), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
     plane = terms @ (inverse @ levels)
     residual = levels - plane
     deviation = math.sqrt(float(residual @ residual) / levels.size) or 1.0
     skewness = float((residual * residual) @ residual) / (levels.size * deviation**3)
-    light_ink = skewness - _BORDER_WEIGHT * float(border @ residual) / deviation > 0
-    return Lighting(small, plane.reshape(_GRID, _GRID), light_ink)
+    light_ink = skewness - BORDER_WEIGHT * float(border @ residual) / deviation > 0
+    return Lighting(small, plane.reshape(GRID, GRID), light_ink)
 
 
 def find_ink(gray: np.ndarray, lighting: Lighting) -> Ink:
@@ -128,29 +129,47 @@ def find_ink(gray: np.ndarray, lighting: Lighting) -> Ink:
         paper = cv2.resize(paper, (gray.shape[1], gray.shape[0]), interpolation=cv2.INTER_LINEAR)
     contrast = cv2.subtract(paper, gray)
     lowest, base, peak = _quantiles(contrast)
-    grain = (base - lowest) / _SPREAD
-    # Gray levels are whole numbers: the grain may be coarser by one.
-    least = max(_MIN_CONTRAST, _BLANK_GRAIN * (grain + 1 / _SPREAD))
+    least, floor = ink_limits(lowest, base, peak)
     if peak - base < least:
         raise FeaturelessError(
             FailureCode.BLANK,
             f"no ink: contrast with the paper is {peak - base:.0f} gray levels, {least:.0f} are needed",
         )
-    floor = base + max(_INK_GRAIN * grain, _INK_SHARE * (peak - base))
     return Ink(paper, contrast, base=base, floor=int(floor), peak=peak)
 
 
+def ink_limits(lowest: Any, base: Any, peak: Any, *, greater: Callable = max) -> tuple[Any, Any]:
+    """Return by how much ink must exceed the paper's contrast, and up to which contrast pixels are paper.
+
+    Args:
+        lowest: the 5th hundredth of the contrast, of a picture or of an array of pictures.
+        base: the 30th hundredth.
+        peak: the ink's contrast.
+        greater: `numpy.maximum` for arrays.
+    """
+    grain = (base - lowest) / _SPREAD
+    # Gray levels are whole numbers: the grain may be coarser by one.
+    least = greater(_MIN_CONTRAST, _BLANK_GRAIN * (grain + 1 / _SPREAD))
+    return least, base + greater(_INK_GRAIN * grain, _INK_SHARE * (peak - base))
+
+
+def closing_reach(side: int) -> int:
+    """Return the side of the square that closes strokes in a picture with that longer side, pixels, odd."""
+    return max(_LEAST_CLOSING, int(side * _CLOSING) | 1)
+
+
 @functools.cache
-def _square(side: int) -> np.ndarray:
+def square(side: int) -> np.ndarray:
+    """Return a square of ones, uint8[side, side]."""
     return np.ones((side, side), np.uint8)
 
 
 @functools.cache
-def _plane() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def plane_terms() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return a plane's three terms on the grid, their pseudo-inverse, and the mean over the border."""
-    place = np.linspace(-1, 1, _GRID)
-    terms = np.stack([np.ones(_GRID**2), np.repeat(place, _GRID), np.tile(place, _GRID)], axis=1)
-    border = np.ones((_GRID, _GRID))
+    place = np.linspace(-1, 1, GRID)
+    terms = np.stack([np.ones(GRID**2), np.repeat(place, GRID), np.tile(place, GRID)], axis=1)
+    border = np.ones((GRID, GRID))
     border[1:-1, 1:-1] = 0
     border /= border.sum()
     inverse = np.linalg.pinv(terms)
@@ -167,10 +186,9 @@ def _paper(lighting: Lighting) -> np.ndarray:
     size = (small.shape[1], small.shape[0])
     plane = cv2.addWeighted(lighting.plane, 1, lighting.plane, 0, 0, dtype=cv2.CV_8U)
     plane = cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR)
-    reach = max(_LEAST_CLOSING, int(max(size) * _CLOSING) | 1)
-    level = cv2.addWeighted(small, 1, plane, -1, _LIGHTEST)
-    closed = cv2.morphologyEx(level, cv2.MORPH_CLOSE, _square(reach))
-    return cv2.addWeighted(plane, 1, closed, 1, _HEADROOM - _LIGHTEST)
+    level = cv2.addWeighted(small, 1, plane, -1, LIGHTEST)
+    closed = cv2.morphologyEx(level, cv2.MORPH_CLOSE, square(closing_reach(max(size))))
+    return cv2.addWeighted(plane, 1, closed, 1, HEADROOM - LIGHTEST)
 
 
 def _quantiles(contrast: np.ndarray) -> tuple[int, int, int]:
@@ -178,10 +196,16 @@ def _quantiles(contrast: np.ndarray) -> tuple[int, int, int]:
 
     A few specks must not set the ink's level; of a small picture every pixel counts.
     """
-    counts = cv2.calcHist([contrast], [0], None, [256], [0, 256]).ravel().cumsum()
-    return tuple(counts.searchsorted(_ranks(contrast.size), side="right").tolist())
+    counts = histogram(contrast).cumsum()
+    return tuple(counts.searchsorted(ranks(contrast.size), side="right").tolist())
+
+
+def histogram(picture: np.ndarray) -> np.ndarray:
+    """Return how many pixels of uint8[height, width] have each gray level, float32[256]."""
+    return cv2.calcHist([picture], [0], None, [256], [0, 256]).ravel()
 
 
 @functools.lru_cache
-def _ranks(size: int) -> np.ndarray:
+def ranks(size: int) -> np.ndarray:
+    """Return the ranks of three quantiles of so many pixels, float32[3]: two of paper, one of ink."""
     return np.array((0.05 * size, 0.3 * size, size - 1 - size // _FEW), np.float32)

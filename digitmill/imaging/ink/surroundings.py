@@ -208,6 +208,14 @@ def _cornered(pieces: np.ndarray, stats: np.ndarray, which: np.ndarray) -> np.nd
     return found
 
 
+def may_have_panels(views: np.ndarray) -> np.ndarray:
+    """Return which of uint8[N, height, width] are dark enough for `find_panel` to look at, bool[N]."""
+    flat = views.reshape(len(views), -1)
+    darkest, lightest = flat.min(axis=1).astype(np.float64), flat.max(axis=1).astype(np.float64)
+    mean = flat.sum(axis=1, dtype=np.int64) / flat.shape[1]
+    return lightest - mean >= _DARK * (lightest - darkest)
+
+
 def find_panel(view: np.ndarray) -> Box | None:
     """Return the dark panel behind a light digit, inside a light frame, as on a meter.
 
