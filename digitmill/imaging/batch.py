@@ -12,7 +12,7 @@ from digitmill.imaging.guard import GUARD, Outcome
 from digitmill.imaging.headers.header import read_header
 from digitmill.imaging.native import are_native
 from digitmill.imaging.page_reading import Content, Page
-from digitmill.imaging.small_png import BLOCK, decode_small, may_be_small
+from digitmill.imaging.small_png import BLOCK, Size, decode_small, small_size
 from digitmill.native_log import without_warnings
 from schemas.digit import SIDE
 from schemas.failure import ImageError
@@ -51,8 +51,8 @@ def decode_batch(contents: Iterable[Content], size: int) -> DigitBatch:
     # libpng's and libjpeg's warnings do not say which image they are about.
     with without_warnings():
         for slot, content in zip(range(size), contents, strict=True):
-            if isinstance(content, bytes) and may_be_small(content):
-                batch.add_small(slot, content)
+            if isinstance(content, bytes) and (small := small_size(content)):
+                batch.add_small(slot, content, small)
             else:
                 batch.add(slot, content)
         return batch.finished()
@@ -101,12 +101,14 @@ class _Batch:
         self._errors: list[ImageError | None] = [None] * size
         self._scans = _Scans(self._digits, self._errors)
         self._unchecked = np.zeros(size, bool)
-        self._small: dict[int, bytes] = {}
+        self._small: dict[Size, dict[int, bytes]] = {}
+        self._waiting = 0
 
-    def add_small(self, slot: int, content: bytes) -> None:
-        """Add an image that `may_be_small`."""
-        self._small[slot] = content
-        if len(self._small) == BLOCK:
+    def add_small(self, slot: int, content: bytes, size: Size) -> None:
+        """Add an image that has a `small_size`."""
+        self._small.setdefault(size, {})[slot] = content
+        self._waiting += 1
+        if self._waiting == BLOCK:
             self._decode_small()
 
     def add(self, slot: int, content: Content) -> None:
@@ -130,20 +132,25 @@ class _Batch:
 
     def finished(self) -> DigitBatch:
         """Return the images once all have been added."""
-        if self._small:
-            self._decode_small()
+        self._decode_small()
         _add_unfit(self._scans, self._digits, unchecked=self._unchecked)
         self._scans.finish()
         return DigitBatch(self._digits, self._errors)
 
     def _decode_small(self) -> None:
-        slots, files = np.array([*self._small], np.int64), [*self._small.values()]
+        for size, waiting in self._small.items():
+            slots, files = np.array([*waiting], np.int64), [*waiting.values()]
+            places, pixels = decode_small(files, size)
+            if size == _NATIVE:
+                self._digits[slots[places]] = pixels
+                self._unchecked[slots[places]] = True
+            else:
+                for slot, picture in zip(slots[places].tolist(), pixels, strict=True):
+                    self._scans.add(slot, picture)
+            for place in np.delete(np.arange(len(files)), places).tolist():
+                self.add(int(slots[place]), files[place])
         self._small.clear()
-        places, pixels = decode_small(files)
-        self._digits[slots[places]] = pixels
-        self._unchecked[slots[places]] = True
-        for place in np.delete(np.arange(len(files)), places):
-            self.add(slots[place], files[place])
+        self._waiting = 0
 
 
 def _digit_of(content: Page | ImageError) -> np.ndarray:

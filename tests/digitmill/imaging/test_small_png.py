@@ -5,6 +5,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import cv2
 import deflate
@@ -18,7 +19,7 @@ from PIL import Image
 from digitmill.imaging.batch import decode_batch
 from digitmill.imaging.canonical import canonicalize
 from digitmill.imaging.decode import decode
-from digitmill.imaging.small_png import decode_small, may_be_small
+from digitmill.imaging.small_png import Decoded, decode_small, small_size
 from schemas.failure import ImageError
 from tests.digitmill.imaging.decoders.mutants import mutants
 from tests.digitmill.imaging.hostile import chunk
@@ -46,6 +47,18 @@ def check(files: Sequence[bytes]) -> int:
     return batch.errors.count(None)
 
 
+def places_of(files: Sequence[bytes]) -> list[int]:
+    """Return which files need no decoder."""
+    return [place for place, file in enumerate(files) if len(decoded_of([file]).places)]
+
+
+def decoded_of(files: Sequence[bytes]) -> Decoded:
+    """Decode files of one size."""
+    [size] = set(map(small_size, files))
+    assert size is not None
+    return decode_small(files, size)
+
+
 def filtered(picture: np.ndarray, filters: Sequence[int]) -> bytes:
     """Return the rows of a picture, each by its filter, from the standard's own words."""
     padded = np.pad(picture.astype(int), ((1, 0), (1, 0)))
@@ -63,14 +76,23 @@ def filtered(picture: np.ndarray, filters: Sequence[int]) -> bytes:
     return b"".join(rows)
 
 
-def png(rows: bytes, *, level: int = 6, window: int = 15, strategy: int = 0, before: bytes = b"") -> bytes:
-    """Return a PNG of 28 x 28 gray pixels."""
+def png(
+    rows: bytes, *, level: int = 6, window: int = 15, strategy: int = 0, before: bytes = b"", **more: Any
+) -> bytes:
+    """Return a PNG of gray pixels."""
     packer = zlib.compressobj(level, zlib.DEFLATED, window, 9, strategy)
-    return of_stream(packer.compress(rows) + packer.flush(), before=before)
+    return of_stream(packer.compress(rows) + packer.flush(), before=before, **more)
 
 
-def of_stream(stream: bytes, *, before: bytes = b"", parts: int = 1, behind: bytes = b"") -> bytes:
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 28, 28, 8, 0, 0, 0, 0))
+def of_stream(
+    stream: bytes,
+    *,
+    before: bytes = b"",
+    parts: int = 1,
+    behind: bytes = b"",
+    size: tuple[int, int] = (28, 28),
+) -> bytes:
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", *size[::-1], 8, 0, 0, 0, 0))
     size = -(-len(stream) // parts)
     pixels = (chunk(b"IDAT", stream[start : start + size]) for start in range(0, len(stream), size))
     return b"\x89PNG\r\n\x1a\n" + head + before + b"".join(pixels) + chunk(b"IEND", b"") + behind
@@ -96,8 +118,7 @@ WRITERS = (write_opencv, by_pillow, write_libpng)
 @pytest.mark.parametrize("write", WRITERS)
 def test_files_of_everyday_writers_need_no_decoder(write: Callable, digits: np.ndarray) -> None:
     files = [*map(write, digits[:300])]
-    assert all(map(may_be_small, files))
-    decoded = decode_small(files)
+    decoded = decoded_of(files)
     np.testing.assert_array_equal(decoded.places, np.arange(300))
     np.testing.assert_array_equal(decoded.pixels, digits[:300])
 
@@ -110,8 +131,58 @@ def test_a_batch_of_all_writers_and_filters_is_what_opencv_makes_of_each(digits:
     files += [png(filtered(digit, generator.integers(0, 2, 28))) for digit in digits[200:240]]
     order = generator.permutation(len(files))
     files = [files[number] for number in order]
-    np.testing.assert_array_equal(decode_small(files).places, np.arange(len(files)))
+    assert places_of(files) == [*range(len(files))]
     assert check(files) == len(files)
+
+
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize("shape", [(64, 64), (1, 1), (1, 256), (256, 9), (48, 33), (256, 256)], ids=str)
+def test_pictures_of_other_sizes_need_no_decoder(write: Callable, shape: tuple[int, int]) -> None:
+    pictures = np.random.default_rng(1).integers(0, 256, (5, *shape)).astype(np.uint8)
+    files = [*map(write, pictures)]
+    assert {*map(small_size, files)} == {shape}
+    decoded = decoded_of(files)
+    np.testing.assert_array_equal(decoded.places, np.arange(5))
+    np.testing.assert_array_equal(decoded.pixels, pictures)
+
+
+def test_sizes_may_be_mixed_and_large_ones_are_left_to_opencv(digits: np.ndarray) -> None:
+    sides = [28, 64, 256, 257, 64, 40, 300, 28, 64, 28] * 3
+    pictures = [cv2.resize(255 - digit, (side, side)) for digit, side in zip(digits, sides, strict=False)]
+    files = [write_opencv(picture) for picture in pictures]
+    assert [small_size(file) for file in files] == [(side, side) if side <= 256 else None for side in sides]
+    assert check(files) == len(files)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 7])
+@pytest.mark.parametrize("kind", range(5))
+def test_scans_of_every_filter_in_several_chunks(kind: int, parts: int, digits: np.ndarray) -> None:
+    pictures = [cv2.resize(255 - digit, (90, 70)) for digit in digits[:20]]
+    streams = [zlib.compress(filtered(picture, [kind] * 70)) for picture in pictures]
+    files = [of_stream(stream, parts=parts, size=(70, 90)) for stream in streams]
+    assert places_of(files) == [*range(20)]
+    assert check(files) == 20
+    damaged = [with_right_checksum(file[:60] + bytes([file[60] ^ 4]) + file[61:]) for file in files]
+    check(damaged)
+
+
+@pytest.mark.parametrize("window", range(9, 16))
+@pytest.mark.parametrize("side", [28, 64, 200])
+def test_a_window_that_is_too_narrow_for_the_picture_is_left_to_opencv(window: int, side: int) -> None:
+    rng = np.random.default_rng(2)
+    picture = np.tile(rng.integers(0, 256, (side // 4, side)), (4, 1)).astype(np.uint8)
+    file = png(filtered(picture, [NONE] * side), window=window, size=(side, side))
+    assert bool(places_of([file])) == (2**window >= min(side * (side + 1), 2**15))
+    check([file])
+
+
+def test_a_damaged_size_or_another_kind_is_not_small(digits: np.ndarray) -> None:
+    file = write_opencv(digits[0])
+    assert not any(small_size(file[:length]) for length in range(33))
+    assert not small_size(file[:20] + b"\1" + file[21:])
+    assert not small_size(by_pillow(np.zeros((28, 28, 3), np.uint8)))
+    assert not small_size(of_stream(zlib.compress(b""), size=(0, 28)))
+    assert not small_size(of_stream(zlib.compress(b""), size=(28, 2**31 - 1)))
 
 
 @given(st.data())
@@ -211,7 +282,7 @@ def unchecked(digits: np.ndarray, count: int, *, seed: int) -> list[bytes]:
 
 def test_libdeflate_takes_no_stream_that_opencv_refuses(digits: np.ndarray) -> None:
     files = unchecked(digits, 500, seed=4)
-    assert len(decode_small(files).places) > 250
+    assert len(places_of(files)) > 250
     check(files)
 
 
