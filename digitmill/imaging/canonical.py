@@ -137,7 +137,7 @@ def _natives(grays: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 def _digits_alike(
     grays: np.ndarray, slots: np.ndarray, *, invert: bool = False
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield slot and digit of the pictures whose ink is told from their paper at first sight."""
+    """Yield slot and digit of the pictures whose ink and paper differ clearly at first sight."""
     side = _view_side(grays.shape[1:])
     shown = cv2.bitwise_not(grays[slots]) if invert else grays[slots]
     levels = [image_pyramid(gray, side) for gray in shown]
