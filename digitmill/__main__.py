@@ -23,7 +23,7 @@ def main() -> "NoReturn":
         signal.signal(signal.SIGINT, _exit)
     gc.disable()  # imports make many objects and no garbage
     codes: list[int] = []
-    # Registered first, it runs last: when threads have ended and everything else has been cleared up.
+    # What is registered first runs last: when threads and what they use have been cleared up.
     atexit.register(_leave, codes)
     from digitmill import import_path
 
@@ -41,8 +41,8 @@ def main() -> "NoReturn":
 def _leave(codes: "list[int]") -> None:
     """End the process with its exit code, if it has one, without taking apart each module.
 
-    That takes half a second of a run that has imported Beam. TensorFlow needs it: in the end, the workers
-    of a training wait for each other.
+    Taking them apart takes half a second once Beam has been imported. A training needs it, because workers
+    of TensorFlow wait for each other then.
     """
     if codes and "tensorflow" not in sys.modules:
         sys.stdout.flush()

@@ -12,7 +12,7 @@ from digitmill.imaging.guard import GUARD, Outcome
 from digitmill.imaging.headers.header import read_header
 from digitmill.imaging.native import are_native
 from digitmill.imaging.page_reading import Content, Page
-from digitmill.imaging.small_png import BLOCK, Size, decode_small, small_size
+from digitmill.imaging.small_png import BLOCK, BLOCK_BYTES, Size, decode_small, small_size
 from digitmill.native_log import without_warnings
 from schemas.digit import SIDE
 from schemas.failure import ImageError
@@ -41,7 +41,7 @@ def decode_batch(contents: Iterable[Content], size: int) -> DigitBatch:
 
     Args:
         contents: each image's bytes, a page of a file, or the error that occurred when reading it; consumed
-            one at a time, so an iterator needs to hold only one image in memory.
+            one at a time, and at most 32 MB of them wait to be decoded with others.
         size: number of images in `contents`.
 
     Raises:
@@ -103,12 +103,14 @@ class _Batch:
         self._unchecked = np.zeros(size, bool)
         self._small: dict[Size, dict[int, bytes]] = {}
         self._waiting = 0
+        self._waiting_bytes = 0
 
     def add_small(self, slot: int, content: bytes, size: Size) -> None:
         """Add an image that has a `small_size`."""
         self._small.setdefault(size, {})[slot] = content
         self._waiting += 1
-        if self._waiting == BLOCK:
+        self._waiting_bytes += size[0] * (1 + size[1])
+        if self._waiting == BLOCK or self._waiting_bytes > BLOCK_BYTES:
             self._decode_small()
 
     def add(self, slot: int, content: Content) -> None:
@@ -150,7 +152,7 @@ class _Batch:
             for place in np.delete(np.arange(len(files)), places).tolist():
                 self.add(int(slots[place]), files[place])
         self._small.clear()
-        self._waiting = 0
+        self._waiting = self._waiting_bytes = 0
 
 
 def _digit_of(content: Page | ImageError) -> np.ndarray:

@@ -130,7 +130,7 @@ def _outcome(pixels: np.ndarray) -> np.ndarray | ImageError:
 
 def _natives(grays: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Yield place and digit of the pictures that are canonical digits in one of their polarities."""
-    for polarity in (cv2.bitwise_not(grays), grays):
+    for polarity in (~grays, grays):
         yield from ((place, polarity[place]) for place in np.flatnonzero(are_native(polarity)).tolist())
 
 
@@ -139,7 +139,7 @@ def _digits_alike(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield slot and digit of the pictures whose ink and paper differ clearly at first sight."""
     side = _view_side(grays.shape[1:])
-    shown = cv2.bitwise_not(grays[slots]) if invert else grays[slots]
+    shown = ~grays[slots] if invert else grays[slots]  # OpenCV would take the columns for channels
     levels = [image_pyramid(gray, side) for gray in shown]
     views = shown if max(shown.shape[1:]) <= side else np.stack([shrink(each[-1], side) for each in levels])
     lightings = estimate_lightings(views)

@@ -19,13 +19,16 @@ import deflate
 import numpy as np
 
 BLOCK: Final = 128
-"""Pictures to decode together: those of more do not fit into a processor's nearest cache."""
+"""Pictures to decode together."""
+
+BLOCK_BYTES: Final = 2**20
+"""Bytes of rows to decode together: more would not stay in a processor's cache, and take memory ten times."""
 
 _MOST_SIDE: Final = 256
-"""Of a picture, pixels: so many of larger ones would take much memory, and are too high together."""
+"""Of a picture, pixels: for a larger one it matters little what a call costs."""
 
 _MOST_BYTES: Final = 2 * _MOST_SIDE**2
-"""Files of a picture have 100 to 900 for 28 x 28 pixels, and no more than their pixels and some notes."""
+"""No valid file is larger. Those of 28 x 28 pixels have 100 to 900 bytes."""
 
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _DATA: Final = b"IDAT"
@@ -129,7 +132,7 @@ def _inflated(data: bytes, size: int) -> bytearray | None:
 def _joined(data: bytes) -> bytes:
     """Return the stream in a file's chunks of pixels; nothing if one is damaged or others are there."""
     place, parts = _HEAD_BYTES, []
-    while data[place:] != _END:
+    while not (place == len(data) - len(_END) and data.endswith(_END)):
         length, name = _FRONT.unpack_from(data, place)
         content = data[place + _FRONT.size : place + _FRONT.size + length]
         place += _FRONT.size + length + 4

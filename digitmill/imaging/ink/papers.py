@@ -52,10 +52,10 @@ def estimate_lightings(pictures: np.ndarray) -> Lightings:
     # A product for each picture: that of all at once adds up in another order, and rounds differently.
     planes = (terms @ (inverse @ levels[:, :, None]))[:, :, 0]
     residual = levels - planes
-    square_ = residual * residual
-    deviation = np.sqrt(square_.mean(axis=1, dtype=np.float64))
+    squares = residual * residual
+    deviation = np.sqrt(squares.mean(axis=1, dtype=np.float64))
     deviation[deviation == 0] = 1
-    skewness = (square_ * residual).mean(axis=1, dtype=np.float64) / deviation**3
+    skewness = (squares * residual).mean(axis=1, dtype=np.float64) / deviation**3
     light_ink = skewness - BORDER_WEIGHT * (residual @ border) / deviation
     light_ink[np.abs(light_ink) < _SURE] = np.nan
     return Lightings(small, planes.reshape(count, GRID, GRID), light_ink)

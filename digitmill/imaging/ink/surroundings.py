@@ -209,11 +209,14 @@ def _cornered(pieces: np.ndarray, stats: np.ndarray, which: np.ndarray) -> np.nd
 
 
 def may_have_panels(views: np.ndarray) -> np.ndarray:
-    """Return which of uint8[N, height, width] are dark enough for `find_panel` to look at, bool[N]."""
+    """Return which of uint8[N, height, width] are dark enough for `find_panel` to look at, bool[N].
+
+    A few more may be: its mean is rounded in another way.
+    """
     flat = views.reshape(len(views), -1)
     darkest, lightest = flat.min(axis=1).astype(np.float64), flat.max(axis=1).astype(np.float64)
     mean = flat.sum(axis=1, dtype=np.int64) / flat.shape[1]
-    return lightest - mean >= _DARK * (lightest - darkest)
+    return lightest - mean >= _DARK * (lightest - darkest) - 1e-6
 
 
 def find_panel(view: np.ndarray) -> Box | None:

@@ -1,6 +1,6 @@
 """Pictures of one shape, canonicalized together, come out as one by one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import hypothesis.extra.numpy as arrays
@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digitmill.imaging import canonical
-from digitmill.imaging.batch import canonical_batch
+from digitmill.imaging import batch, canonical
 from digitmill.imaging.canonical import canonicalize, canonicalize_alike
 from schemas.failure import FailureCode, ImageError
 from tests.digitmill.imaging import wild
@@ -154,13 +153,40 @@ def test_scans_of_one_size_are_searched_together(digits: np.ndarray, monkeypatch
     expected = [alone(picture) for picture in scans]
     single: list[np.ndarray] = []
     monkeypatch.setattr(canonical, "canonicalize", lambda picture: single.append(picture) or alone(picture))
-    batch = canonical_batch(scans)
+    decoded = batch.canonical_batch(scans)
     assert len(single) < len(scans) / 3
-    np.testing.assert_array_equal(batch.digits, np.stack(expected))
+    np.testing.assert_array_equal(decoded.digits, np.stack(expected))
 
 
-def test_pictures_of_many_sizes_do_not_wait_in_memory_for_others(digits: np.ndarray) -> None:
+def test_pictures_of_many_sizes_do_not_wait_in_memory_for_others(
+    digits: np.ndarray, png_of: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(10)
-    scans = [scan(digit, (1000 + n, 1000), rng) for n, digit in enumerate(digits[:24])]
-    batch = canonical_batch(scans)
-    np.testing.assert_array_equal(batch.digits, np.stack([canonicalize(picture) for picture in scans]))
+    scans = [scan(digit, (1000 + n, 1000), rng) for n, digit in enumerate(digits[:40])]
+    given, done = 0, 0
+
+    def counted(pictures: Sequence[np.ndarray]) -> list[np.ndarray | ImageError]:
+        nonlocal done
+        done += sum(picture.nbytes for picture in pictures)
+        return canonicalize_alike(pictures)
+
+    def files() -> Iterator[bytes]:
+        nonlocal given
+        for picture in scans:
+            assert given - done <= 16 * 2**20
+            yield png_of(picture)
+            given += picture.nbytes
+
+    monkeypatch.setattr(batch, "canonicalize_alike", counted)
+    decoded = batch.decode_batch(files(), len(scans))
+    assert done == given > 32 * 2**20
+    np.testing.assert_array_equal(decoded.digits, np.stack([canonicalize(picture) for picture in scans]))
+
+
+@pytest.mark.parametrize("shape", [(20, 1), (1, 20), (2, 2), (1, 1)], ids=str)
+@pytest.mark.parametrize("light", [False, True])
+def test_pictures_that_are_lines_or_points(shape: tuple[int, int], light: bool) -> None:
+    pictures = [np.full(shape, 200, np.uint8) for _ in range(6)]
+    for number, picture in enumerate(pictures):
+        picture.flat[number % picture.size] = 10
+    check([255 - picture if light else picture for picture in pictures])

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from digitmill.imaging import batch
 from digitmill.imaging.batch import decode_batch
 from digitmill.imaging.canonical import canonicalize
 from digitmill.imaging.decode import decode
@@ -36,15 +37,15 @@ def by_opencv(data: bytes) -> np.ndarray | str:
 
 def check(files: Sequence[bytes]) -> int:
     """Compare a batch with OpenCV, file by file, and return how many were decoded by either."""
-    batch = decode_batch(files, len(files))
-    for number, (data, digit, error) in enumerate(zip(files, batch.digits, batch.errors, strict=True)):
+    found = decode_batch(files, len(files))
+    for number, (data, digit, error) in enumerate(zip(files, found.digits, found.errors, strict=True)):
         expected = by_opencv(data)
         if isinstance(expected, str):
             assert f"{error.code} {error.detail}" == expected, (number, error)
         else:
             assert error is None, (number, error)
             np.testing.assert_array_equal(digit, expected, err_msg=str(number))
-    return batch.errors.count(None)
+    return found.errors.count(None)
 
 
 def places_of(files: Sequence[bytes]) -> list[int]:
@@ -152,6 +153,34 @@ def test_sizes_may_be_mixed_and_large_ones_are_left_to_opencv(digits: np.ndarray
     files = [write_opencv(picture) for picture in pictures]
     assert [small_size(file) for file in files] == [(side, side) if side <= 256 else None for side in sides]
     assert check(files) == len(files)
+
+
+def test_every_image_keeps_its_slot_among_sizes_and_damaged_files(digits: np.ndarray) -> None:
+    rng = np.random.default_rng(6)
+    sides = rng.choice([28, 40, 64, 200], 400).tolist()
+    files = [
+        write_opencv(cv2.resize(255 - digit, (side, side)))
+        for digit, side in zip(digits, sides, strict=False)
+    ]
+    for number in range(0, len(files), 7):
+        place = int(rng.integers(40, len(files[number])))
+        files[number] = files[number][:place] + b"\x55" + files[number][place + 1 :]
+    assert 300 < check(files) < 400
+
+
+def test_many_of_the_largest_size_are_not_inflated_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(7)
+    files = [by_pillow(rng.integers(0, 256, (256, 256)).astype(np.uint8)) for _ in range(40)]
+    together = []
+
+    def counted(some: Sequence[bytes], size: tuple[int, int]) -> Decoded:
+        together.append(len(some))
+        return decode_small(some, size)
+
+    monkeypatch.setattr(batch, "decode_small", counted)
+    check(files)
+    assert max(together) < 20
+    assert sum(together) == 40
 
 
 @pytest.mark.parametrize("parts", [1, 2, 7])
