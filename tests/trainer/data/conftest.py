@@ -18,7 +18,13 @@ DIGITS = ("abcdef", "bc", "abdeg", "abcdg", "bcfg", "acdfg", "acdefg", "abc", "a
 
 
 def make_font(
-    path: pathlib.Path, family: str, *, digits=DIGITS, hollow=False, style="Regular"
+    path: pathlib.Path,
+    family: str,
+    *,
+    digits=DIGITS,
+    hollow=False,
+    style="Regular",
+    license_text="In the Public  domain.",
 ) -> pathlib.Path:
     """Write a font whose digits are segments, solid or as outlines."""
     names = [".notdef", *(f"digit{digit}" for digit in range(len(digits)))]
@@ -46,9 +52,7 @@ def make_font(
     builder.setupGlyf(glyphs)
     builder.setupHorizontalMetrics(dict.fromkeys(names, (600, 100)))
     builder.setupHorizontalHeader(ascent=800, descent=-200)
-    builder.setupNameTable(
-        {"familyName": family, "styleName": style, "licenseDescription": "In the Public  domain."}
-    )
+    builder.setupNameTable({"familyName": family, "styleName": style, "licenseDescription": license_text})
     builder.setupOS2()
     builder.setupPost()
     builder.save(path)

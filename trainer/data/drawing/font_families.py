@@ -11,6 +11,7 @@ import functools
 import hashlib
 import os
 import pathlib
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -80,6 +81,9 @@ _LICENSES: Final = {
     "public domain": "public domain",
 }
 """What the texts of common licenses have in them, and the licenses' names."""
+
+_WORD: Final = re.compile(r"\b[^\W\d_]{3,}\b")
+"""What every license's text has; some fonts have the number of a converter's run in its place."""
 
 _LONGEST: Final = 80
 """Characters of another license's text."""
@@ -226,7 +230,7 @@ def _license(face: Any) -> str:
     text = _name(face, _LICENSE)
     known = (name for part, name in _LICENSES.items() if part in text.casefold())
     # Some texts begin with a rule of dashes.
-    return next(known, text.lstrip("-=*# ")[:_LONGEST])
+    return next(known, text.lstrip("-=*# ")[:_LONGEST] if _WORD.search(text) else "")
 
 
 def _without_style(name: str) -> str:

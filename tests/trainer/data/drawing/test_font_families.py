@@ -31,6 +31,22 @@ def test_fonts_of_a_folder_are_found_at_any_depth(tmp_path, segment_font):
 
 
 @pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Cr:TTE0920160314143256A000369 Mo:TTE0920160314143256A000369", ""),
+        ("------", ""),
+        ("---- Free for all", "Free for all"),
+        ("OFL", "OFL"),
+        ("under the SIL Open Font License, 1.1", "SIL Open Font License"),
+    ],
+)
+def test_a_license_is_named_or_quoted_and_noise_is_neither(tmp_path, segment_font, text, name):
+    segment_font(tmp_path / "one.ttf", "Segments", license_text=text)
+    [font] = [font for part in find_designs((str(tmp_path),)).values() for design in part for font in design]
+    assert font.license == name
+
+
+@pytest.mark.parametrize(
     "left_out",
     [
         {"hollow": True},
