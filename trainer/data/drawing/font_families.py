@@ -82,8 +82,8 @@ _LICENSES: Final = {
 }
 """What the texts of common licenses have in them, and the licenses' names."""
 
-_WORD: Final = re.compile(r"\b[^\W\d_]{3,}\b")
-"""What every license's text has; some fonts have the number of a converter's run in its place."""
+_NOISE: Final = re.compile(r"[\W_]*|(\S*\d{8}\S*\s*)+")
+"""What some fonts have in place of a license: a rule of dashes, or the numbers of a converter's run."""
 
 _LONGEST: Final = 80
 """Characters of another license's text."""
@@ -230,7 +230,7 @@ def _license(face: Any) -> str:
     text = _name(face, _LICENSE)
     known = (name for part, name in _LICENSES.items() if part in text.casefold())
     # Some texts begin with a rule of dashes.
-    return next(known, text.lstrip("-=*# ")[:_LONGEST] if _WORD.search(text) else "")
+    return next(known, "" if _NOISE.fullmatch(text) else text.lstrip("-=*# ")[:_LONGEST])
 
 
 def _without_style(name: str) -> str:

@@ -37,6 +37,8 @@ def test_fonts_of_a_folder_are_found_at_any_depth(tmp_path, segment_font):
         ("------", ""),
         ("---- Free for all", "Free for all"),
         ("OFL", "OFL"),
+        ("CC BY 4.0", "CC BY 4.0"),
+        ("GPL2", "GPL2"),
         ("under the SIL Open Font License, 1.1", "SIL Open Font License"),
     ],
 )
