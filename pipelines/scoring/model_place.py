@@ -1,14 +1,22 @@
 """Opens the models of a run, and stages them in the output for workers on other machines."""
 
 import dataclasses
+import os
+import pickle
+import subprocess
+import sys
+from typing import Final
 
 from digitmill.engines.bundle_loader import Bundle, open_bundle
 from digitmill.engines.engine_choice import CPU_KINDS, EngineKind
-from digitmill.engines.engine_timing import FASTEST, fastest
+from digitmill.engines.engine_timing import FASTEST, is_worth_comparing, with_engine
+from digitmill.imaging.guard import module_path
 from digitmill.storage import OutputFolder
 from pipelines.score_options import ScoreOptions
 from schemas.layout import staged_model
 from schemas.run_plan import RunPlan
+
+_TIMING: Final = (sys.executable, "-P", "-m", "digitmill.engines.engine_timing")
 
 
 def open_bundles(
@@ -40,6 +48,28 @@ def open_bundles(
         other = open_bundle(options.model, str(kept))
         opened = dataclasses.replace(other, engine=dataclasses.replace(other.engine, reason=FASTEST))
     return opened, challenger
+
+
+def fastest(opened: Bundle, *, images: int | None) -> Bundle:
+    """Return the bundle with the fastest engine of this machine, as a process of its own finds it.
+
+    This process would keep the memory of each engine that it has tried. If an engine kills that process, the
+    bundle keeps its default.
+    """
+    if not is_worth_comparing(opened, images=images):
+        return opened
+    environment = os.environ | {"PYTHONPATH": module_path()}
+    timing = subprocess.run(
+        _TIMING,
+        input=pickle.dumps(opened),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        check=False,
+    )
+    words = timing.stdout.decode().split()
+    found = EngineKind(words[-1]) if timing.returncode == 0 and words else opened.engine.kind
+    return opened if found is opened.engine.kind else with_engine(opened, found)
 
 
 def stage_bundle(bundle: Bundle, output: OutputFolder) -> Bundle:

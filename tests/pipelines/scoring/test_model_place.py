@@ -2,6 +2,8 @@ import hashlib
 import json
 import pathlib
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -56,6 +58,45 @@ def test_auto_compares_where_it_pays(
     options = ScoreOptions(inputs=("in",), output="out", model=str(bundle_path))
     open_bundles(options, compare=compare, images=9_000)
     assert compared == ([9_000] if compare else [])
+
+
+@pytest.mark.parametrize(
+    ("program", "chosen"),
+    [
+        ("print('a note'); print('openvino')", "openvino"),
+        ("print('litert')", "litert"),
+        ("import os; print('openvino', flush=True); os.abort()", "litert"),
+        ("pass", "litert"),
+        (
+            "import pickle; from digitmill.engines.bundle_loader import Bundle;"
+            "assert isinstance(pickle.load(sys.stdin.buffer), Bundle); print('openvino')",
+            "openvino",
+        ),
+    ],
+)
+def test_another_process_compares_and_may_die_of_it(
+    bundle_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, program: str, chosen: str
+) -> None:
+    opened = open_bundle(bundle_path, "litert")
+    monkeypatch.setattr(model_place, "_TIMING", (sys.executable, "-c", f"import sys; {program}"))
+    found = model_place.fastest(opened, images=None)
+    assert found.engine.kind == chosen
+    assert (found is opened) == (chosen == "litert")
+
+
+def test_the_launcher_loads_no_engine_but_the_default(bundle_path: pathlib.Path) -> None:
+    program = (
+        "import sys; from digitmill.engines.bundle_loader import open_bundle;"
+        "from pipelines.scoring.model_place import fastest;"
+        "found = fastest(open_bundle(sys.argv[1]), images=None);"
+        "print(found.engine.kind, 'openvino' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, bundle_path], capture_output=True, text=True, check=True
+    )
+    kind, loaded = done.stdout.split()
+    assert kind in {"litert", "litert_int8", "openvino", "openvino_int8"}
+    assert loaded == "False"
 
 
 @pytest.mark.parametrize("kind", [str, pathlib.Path])
