@@ -37,19 +37,16 @@ _MARGIN: Final = 0.85
 """An engine takes at most this share of the default's time to be preferred: noise must not choose."""
 
 
-def fastest(
-    opened: Bundle, *, images: int | None = None, clock: Callable[[], float] = time.process_time
-) -> Bundle:
+def fastest(opened: Bundle, *, clock: Callable[[], float] = time.process_time) -> Bundle:
     """Return a bundle with the engine that scores its golden batch fastest; takes about half a second.
 
     Ignores engines that cannot run here or predict the golden batch wrongly. GPU engines are not compared.
 
     Args:
         opened: the bundle, with its default engine.
-        images: number of images to score; for few images, the bundle is returned as it is. None for many.
         clock: returns the processor time in seconds.
     """
-    if not is_worth_comparing(opened, images=images, clock=clock):
+    if opened.engine.kind not in CPU_KINDS:
         return opened
     engine, batch = _loaded(opened)
     engines = {opened.engine.kind: engine}
@@ -66,7 +63,13 @@ def fastest(
 def is_worth_comparing(
     opened: Bundle, *, images: int | None = None, clock: Callable[[], float] = time.process_time
 ) -> bool:
-    """Whether the fastest engine may save more time than comparing takes; arguments as of `fastest`."""
+    """Whether the fastest engine may save more time than comparing takes.
+
+    Args:
+        opened: the bundle, with its default engine.
+        images: number of images to score; None for many.
+        clock: returns the processor time in seconds.
+    """
     if opened.engine.kind not in CPU_KINDS:
         return False
     return images is None or _seconds(*_loaded(opened), clock) * images / BATCH >= _WORTH_SECONDS

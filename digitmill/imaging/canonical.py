@@ -117,7 +117,7 @@ def canonicalize_alike(pictures: Sequence[np.ndarray]) -> list[np.ndarray | Imag
         grays = np.stack([to_gray(picture) for picture in pictures])
         digits = dict(_natives(grays)) if grays.shape[1:] == (SIDE, SIDE) else {}
         left = np.delete(np.arange(len(grays)), list(digits))
-        digits.update(_digits_alike(grays, left) if left.size else ())
+        digits.update(_digits_alike(grays, left))
     return [digits[slot] if slot in digits else _outcome(picture) for slot, picture in enumerate(pictures)]
 
 
@@ -138,6 +138,8 @@ def _digits_alike(
     grays: np.ndarray, slots: np.ndarray, *, invert: bool = False
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield slot and digit of the pictures whose ink and paper differ clearly at first sight."""
+    if not slots.size:
+        return
     side = _view_side(grays.shape[1:])
     shown = ~grays[slots] if invert else grays[slots]  # OpenCV would take the columns for channels
     levels = [image_pyramid(gray, side) for gray in shown]
@@ -145,7 +147,10 @@ def _digits_alike(
     lightings = estimate_lightings(views)
     light = np.flatnonzero(lightings.light_ink > 0)
     if light.size and not invert:
+        # Each polarity by itself: nothing is looked for in the wrong one.
         yield from _digits_alike(grays, slots[light], invert=True)
+        yield from _digits_alike(grays, np.delete(slots, light))
+        return
     inks = find_inks(views, lightings)
     paneled = may_have_panels(views)
     for place in np.flatnonzero(((lightings.light_ink < 0) | invert) & ~inks.blank).tolist():

@@ -29,7 +29,8 @@ def run_score(options: ScoreOptions, *, one_command: bool) -> "Summary":
 
     # First, so that a typo is reported before slow imports.
     check_early(options, begins=True)
-    with _without_collections() if one_command else contextlib.nullcontext():
+    importing = _without_collections if one_command else contextlib.nullcontext
+    with importing():
         from pipelines.output.signing import Signer
         from pipelines.runners.local_beam import import_beam, plain_pipelines
         from pipelines.workers.choice import early_pool
@@ -38,7 +39,7 @@ def run_score(options: ScoreOptions, *, one_command: bool) -> "Summary":
     signer = Signer.load(options.sign)
     with early_pool(options) as pool:
         # Import Beam after starting the workers, which get ready in the meantime.
-        with _without_collections() if one_command else contextlib.nullcontext():
+        with importing():
             if one_command:
                 import_beam(options.beam_flags)
             else:

@@ -94,8 +94,8 @@ def of_stream(
     size: tuple[int, int] = (28, 28),
 ) -> bytes:
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", *size[::-1], 8, 0, 0, 0, 0))
-    size = -(-len(stream) // parts)
-    pixels = (chunk(b"IDAT", stream[start : start + size]) for start in range(0, len(stream), size))
+    length = -(-len(stream) // parts)
+    pixels = (chunk(b"IDAT", stream[start : start + length]) for start in range(0, len(stream), length))
     return b"\x89PNG\r\n\x1a\n" + head + before + b"".join(pixels) + chunk(b"IEND", b"") + behind
 
 
